@@ -39,6 +39,9 @@ class BundleOptions(msgspec.Struct, frozen=True, kw_only=True):
     trust_store: Annotated[
         bool, option("--trust-store", help="Reuse objects that other machines made, without deriving them again.")
     ] = False
+    repair: Annotated[
+        bool, option("--repair", help="Read all that the store has for the steps, and make again what is damaged.")
+    ] = False
     init_store: Annotated[
         bool, option("--init-store", help="Keep the store in its folder although that folder holds other files.")
     ] = False
@@ -74,6 +77,7 @@ def command(options: BundleOptions) -> int:
             selection=selection,
             level=LEVELS[options.size or "normal"],
             trust_store=options.trust_store,
+            repair=options.repair,
             record=options.record,
         )
         if options.output is None:

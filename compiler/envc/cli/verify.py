@@ -34,7 +34,8 @@ class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
 def command(options: VerifyOptions) -> int:
     """Check every byte that the store has for the lock, or compare a prefix with its record.
 
-    Changes nothing. Exits with 1 if there is a problem; `envc bundle` recreates damaged objects.
+    Changes nothing in the store. Exits with 1 if there is a problem. The next `envc bundle` on this machine makes
+    damaged objects again, and so does `envc bundle --repair` on any machine.
     """
     whole, prefix = options.whole, options.prefix
     if (whole or prefix is not None) and (options.targets or options.steps or (whole and prefix is not None)):

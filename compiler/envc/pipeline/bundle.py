@@ -23,6 +23,7 @@ class BundleRequest(msgspec.Struct, frozen=True, kw_only=True):
     selection: Selection = Selection()  # the step-targets to bundle, and the store
     level: int = 9  # of zstd
     trust_store: bool = False  # use objects that other machines made without deriving them again
+    repair: bool = False  # read what the store has for the steps, and make again what is damaged
     record: bool = False  # write content digests into the lock, which hydrate then requires
 
 
@@ -73,6 +74,7 @@ def bundle(project: Project, request: BundleRequest, context: Context) -> Bundle
         ),
         level=request.level,
         trust_store=request.trust_store,
+        repair=request.repair,
     )
 
     def relock(contents: Mapping[tuple[Sha256, str], Sha256]) -> bytes:

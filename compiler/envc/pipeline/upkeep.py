@@ -58,6 +58,7 @@ def verify_steps(project: Project, selection: Selection, context: Context) -> Ve
             problems.append(Problem(where=f"{step_target.step} on {step_target.target.name}", reason=str(error)))
     store = choose_store(selection.store, lambda: project.manifest, context)
     verified = verify_environments(store, environments, context.progress)
+    _doubt(verified, context)
     return Verified(
         checked=len(step_targets) + verified.checked, problems=tuple(sorted([*problems, *verified.problems]))
     )
@@ -67,7 +68,25 @@ def verify_whole_store(store: Blobs, context: Context) -> Verified:
     """Check everything in a store, whichever project it belongs to."""
     from envc.shipping.deliver.verify import verify_store
 
-    return verify_store(store, context.progress)
+    verified = verify_store(store, context.progress)
+    _doubt(verified, context)
+    return verified
+
+
+def _doubt(verified: Verified, context: Context) -> None:
+    """Make the next bundle on this machine derive the damaged objects again."""
+    from envc.model.digest import parse_sha256
+    from envc.shipping.store.keys import OBJECTS, is_own
+
+    damaged = [problem.where for problem in verified.problems if problem.where.startswith(f"{OBJECTS}/")]
+    if not damaged:
+        return
+    from envc.shipping.deliver.reuse import Ledger
+
+    ledger = Ledger(context.cache / "derived")
+    for key in filter(is_own, damaged):
+        _, _, layout, _, artifact = key.split("/")
+        ledger.mark_doubtful(layout, parse_sha256(artifact))
 
 
 def verify_folder(prefix: Path, context: Context) -> Verified:

@@ -27,7 +27,7 @@ from envc.shipping.deliver.path_conflicts import (
     warn_of_folders,
     warn_of_scripts,
 )
-from envc.shipping.deliver.reuse import Ledger, find_object, is_as_locked, is_trusted
+from envc.shipping.deliver.reuse import Ledger, find_object, is_as_locked, is_intact, is_trusted
 from envc.shipping.deliver.stated_metadata import Use, uses_of
 from envc.shipping.format.decode import read_member
 from envc.shipping.format.encode import LEVEL, Encoder, Entry
@@ -36,6 +36,7 @@ from envc.shipping.format.record_rules import winners
 from envc.shipping.machine.floors import machine_requirements
 from envc.shipping.machine.interpreter import HOST
 from envc.shipping.prefix.conda_prefix import changed_paths
+from envc.shipping.prefix.tree import CorruptObject
 from envc.shipping.prefix.venv import STATE, made_paths
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import code_key, environment_key, lock_key, object_key, step_key
@@ -74,6 +75,7 @@ class BundleRequest(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[StepBundle, ...]
     level: int = LEVEL  # of zstd; 3 is fast, 19 is small
     trust_store: bool = False  # trust objects that other machines made
+    repair: bool = False  # read everything that the store has for the steps, and make again what is damaged
 
 
 class Bundled(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,12 +124,12 @@ def pack(
     ids = [step.environment.id for step in request.steps]
     environments = {digest: step.environment for digest, step in zip(ids, request.steps, strict=True)}
     uses = _uses(request.steps)
-    members = [uses[key][0].member for key in uses]
     needed = [object_key(layout, artifact) for artifact, layout in uses]
     with leased(store, [*needed, *map(environment_key, environments)]):
-        objects, made = _objects(uses, request, store, artifacts, ledger, progress, rederive=relock is not None)
+        objects, made, metas = _objects_with_records(
+            uses, request, store, artifacts, ledger, progress, rederive=relock is not None
+        )
         content = {key: stored.index.content for key, stored in objects.items()}
-        metas = _prefix_records(members, objects, store)
         records = {
             digest: _record(environment, objects, metas, progress) for digest, environment in environments.items()
         }
@@ -203,6 +205,34 @@ def _uses(steps: Iterable[StepBundle]) -> dict[ObjectId, tuple[Use, ...]]:
     return {key: tuple(uses) for key, uses in found.items()}
 
 
+def _objects_with_records(
+    uses: dict[ObjectId, tuple[Use, ...]],
+    request: BundleRequest,
+    store: Blobs,
+    artifacts: Artifacts,
+    ledger: Ledger,
+    progress: Progress,
+    *,
+    rederive: bool,
+) -> tuple[dict[ObjectId, StoredObject], tuple[EnvironmentMember, ...], dict[Sha256, PrefixRecord]]:
+    """As `_objects`, and the prefix records in the objects of conda packages. An object whose record is damaged is
+    derived again. Raises CorruptObject if it is damaged nevertheless.
+    """
+    members = [uses[key][0].member for key in uses]
+    damaged: CorruptObject | None = None
+    made: dict[ObjectId, EnvironmentMember] = {}
+    while True:
+        objects, new = _objects(uses, request, store, artifacts, ledger, progress, rederive=rederive)
+        made |= {(member.sha256, member.layout): member for member in new}
+        try:
+            return objects, tuple(made.values()), _prefix_records(members, objects, store)
+        except CorruptObject as error:
+            if damaged is not None and (damaged.layout, damaged.artifact) == (error.layout, error.artifact):
+                raise
+            damaged = error
+            ledger.mark_doubtful(error.layout, error.artifact)
+
+
 def _objects(
     uses: dict[ObjectId, tuple[Use, ...]],
     request: BundleRequest,
@@ -225,7 +255,8 @@ def _objects(
         stored = find_object(store, member, progress)
         if stored is None or not is_trusted(stored, member, ledger, trust_store=request.trust_store, rederive=rederive):
             return stored, False
-        return stored, is_as_locked(store, stored, uses[key], ledger, progress)
+        is_usable = is_as_locked(store, stored, uses[key], ledger, progress)
+        return stored, is_usable and (not request.repair or is_intact(store, stored))
 
     with ThreadPoolExecutor(max(4 * cores, store.in_flight), thread_name_prefix="envc-look") as pool:
         # Leaving `map` early, for example by Ctrl-C, cancels the calls that have not started.
@@ -291,7 +322,7 @@ def _raise_first(futures: Iterable[Future[StoredObject]]) -> None:
 def _prefix_records(
     members: Iterable[EnvironmentMember], objects: dict[ObjectId, StoredObject], store: Blobs
 ) -> dict[Sha256, PrefixRecord]:
-    """The prefix records in the objects of conda packages, by artifact. Raises CorruptBlob."""
+    """The prefix records in the objects of conda packages, by artifact. Raises CorruptObject."""
     packages = [member for member in members if member.kind == "conda"]
 
     def read(member: EnvironmentMember) -> PrefixRecord:
@@ -301,8 +332,9 @@ def _prefix_records(
             return decode_record(
                 read_member(stored.index, range_reader(store, stored.key), meta_path(member.file), what)
             )
-        except ValueError as error:
-            raise CorruptBlob(what, str(error)) from None
+        except (ValueError, CorruptBlob) as error:
+            reason = error.reason if isinstance(error, CorruptBlob) else str(error)
+            raise CorruptObject(what, reason, member.layout, member.sha256) from None
 
     if not packages:
         return {}

@@ -20,7 +20,7 @@ from envc.shipping.format.decode import read_member
 from envc.shipping.format.errors import CorruptBlob, MissingBlob
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import object_key
-from envc.shipping.store.objects import StoredObject, get_object, range_reader
+from envc.shipping.store.objects import StoredObject, get_object, range_reader, verify_object
 from envc.shipping.unpack.layout import parse_layout
 from envc.system.atomic_file import write_file
 from envc_solvers.errors import MetadataUnusable
@@ -45,10 +45,13 @@ class Ledger:
 
     def __init__(self, folder: Path, *, strict: bool = False) -> None:
         self._folder = folder
+        self._doubted: set[tuple[str, Sha256]] = set()  # where the folder cannot be written
         self.is_strict = strict
 
     def get(self, layout: str, artifact: Sha256) -> Sha256 | None:
         """The `bytes_digest` of the object, if known."""
+        if (layout, artifact) in self._doubted:
+            return None
         try:
             made, _, rules = self._path(layout, artifact).read_text().partition(" ")
             is_known = rules == str(_RULES) or (rules == _LAX and not self.is_strict)
@@ -57,16 +60,20 @@ class Ledger:
             return None
 
     def put(self, layout: str, artifact: Sha256, made: Sha256, *, lax: bool = False) -> None:
+        self._doubted.discard((layout, artifact))
         self._write(layout, artifact, f"{made} {_LAX if lax else _RULES}")
 
     def mark_doubtful(self, layout: str, artifact: Sha256) -> None:
         """Mark an object as doubtful. The next `pack` derives it again, and replaces the object in the store unless all
         of its bytes match its index.
         """
-        self._write(layout, artifact, _DOUBTED)
+        if not self._write(layout, artifact, _DOUBTED):
+            self._doubted.add((layout, artifact))
 
     def is_doubtful(self, layout: str, artifact: Sha256) -> bool:
         """Whether the object in the store was found corrupt, and has not been derived again since."""
+        if (layout, artifact) in self._doubted:
+            return True
         try:
             return self._path(layout, artifact).read_text() == _DOUBTED
         except (OSError, ValueError):
@@ -82,13 +89,15 @@ class Ledger:
     def put_stated(self, metadata: Sha256, stated: Stated) -> None:
         self._write(_STATED_FOLDER, metadata, msgspec.json.encode(stated).decode())
 
-    def _write(self, layout: str, artifact: Sha256, text: str) -> None:
+    def _write(self, layout: str, artifact: Sha256, text: str) -> bool:
+        """Write an entry. Returns whether that was possible."""
         path = self._path(layout, artifact)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_file(path, text.encode())
         except OSError:
-            pass
+            return False
+        return True
 
     def _path(self, layout: str, artifact: Sha256) -> Path:
         return self._folder / layout / artifact[:2] / artifact
@@ -125,6 +134,15 @@ def is_trusted(
     if ledger.is_doubtful(member.layout, member.sha256):
         return False
     return stored.index.content == member.content if member.content is not None else not rederive
+
+
+def is_intact(store: Blobs, stored: StoredObject) -> bool:
+    """Whether all bytes of an object match its index. Reads the whole object."""
+    try:
+        verify_object(store, stored)
+    except CorruptBlob:
+        return False  # `derive` says what is wrong with it
+    return True
 
 
 def is_as_locked(store: Blobs, stored: StoredObject, uses: tuple[Use, ...], ledger: Ledger, progress: Progress) -> bool:

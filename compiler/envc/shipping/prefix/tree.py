@@ -49,10 +49,10 @@ SYSTEM: Family = "windows" if os.name == "nt" else "macos" if sys.platform == "d
 
 
 class CorruptObject(CorruptBlob):
-    """An object that is missing in the store, or does not match its index. `bundle` derives it again."""
+    """An object that is missing in the store, or does not match its index. `bundle --repair` derives it again."""
 
     def __init__(self, what: str, reason: str, layout: str, artifact: Sha256) -> None:
-        super().__init__(what, reason, "run `envc bundle`, which makes the object again from its artifact")
+        super().__init__(what, reason, "run `envc bundle --repair`, which makes the object again from its artifact")
         self.layout = layout
         self.artifact = artifact
 

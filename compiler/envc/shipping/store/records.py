@@ -13,7 +13,7 @@ from envc.model.digest import Sha256, parse_sha256, sha256
 from envc.model.limits import LOCK_BYTES, POINTER_BYTES, RECORD_BYTES
 from envc.model.record import Record, StepPointer
 from envc.shipping.format.documents import canonical_json, decode_json
-from envc.shipping.format.errors import CorruptBlob
+from envc.shipping.format.errors import CorruptBlob, MissingBlob
 from envc.shipping.format.frames import compress, decompress
 from envc.shipping.format.record_rules import check_record
 from envc.shipping.store.blobs import Blobs
@@ -91,9 +91,13 @@ def get_pointer(blobs: Blobs, key: str) -> StepPointer:
 
 
 def put_lock(blobs: Blobs, text: bytes) -> Sha256:
-    """Store a lock file. Returns its digest, which is part of the keys of step pointers."""
+    """Store a lock file. Returns its digest, which is part of the keys of step pointers. A damaged one is replaced."""
     digest = sha256(text)
-    blobs.write_new(lock_key(digest), text)
+    if not blobs.write_new(lock_key(digest), text):
+        try:
+            get_lock(blobs, digest)
+        except (CorruptBlob, DigestMismatch, MissingBlob):
+            blobs.write(lock_key(digest), text)
     return digest
 
 
