@@ -73,14 +73,7 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
         warn_of_yanked(graph, context)
         pythons = chosen_pythons(manifest, project.step_targets)
         return LockOutcome(path=manifest.lock_path, graph=graph, pythons=pythons, left=reasons(project))
-    # Imported here, because most locks are up to date: these stages take 1 ms to import.
-    from envc.locking.lockfile.dump import dumps
-    from envc.locking.lockfile.save import save_text
-    from envc.locking.plan.closure import new_conda_packages
     from envc.locking.plan.expand import expand
-    from envc.locking.plan.link import link, with_facts
-    from envc.locking.review.changes import changes
-    from envc.locking.review.yanked import with_yanked
     from envc.system.user_file import written_path
 
     if not request.dry_run:
@@ -89,6 +82,14 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
         project = msgspec.structs.replace(project, step_targets=expand(manifest))
     project, planned, solved, gave_way = _solve(project, request, context)
     selected = select(project, request.selection)
+    # Imported here, because most locks are up to date, and some cannot be solved: these stages take 1 ms to import.
+    from envc.locking.lockfile.dump import dumps
+    from envc.locking.lockfile.save import save_text
+    from envc.locking.plan.closure import new_conda_packages
+    from envc.locking.plan.link import link, with_facts
+    from envc.locking.review.changes import changes
+    from envc.locking.review.yanked import with_yanked
+
     choices, patches = dict(planned.choices), dict(planned.patches)
     if solved is not None:
         if graph is not None:

@@ -10,7 +10,6 @@ import msgspec
 
 from envc.context import Context, cache_folder, refuse_misspelt_url, user_path
 from envc.errors import NoLock, StaleLock, UsageError
-from envc.locking.lockfile.coherent import CoherentLock
 from envc.locking.manifest.find import find_manifest
 from envc.locking.manifest.load import parse_manifest, read_manifest
 from envc.locking.plan.expand import StepTarget, expand
@@ -54,6 +53,8 @@ def open_project(
     data, graph, is_merged = _read_lock(path)
     step_targets = expand(loaded, graph)
     local = _local_digests(loaded, step_targets)
+    from envc.locking.lockfile.coherent import CoherentLock  # late: there may be no lock
+
     known = CoherentLock(_cache_to_remember(context), path, text, data)
     is_known = known.includes(checked)
     freshness = compare(loaded, step_targets, graph, local, Checks(steps=checked, are_known=is_known))

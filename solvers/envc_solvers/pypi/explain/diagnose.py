@@ -174,11 +174,12 @@ class Diagnosis:
     def _absent(self, name: str, specifiers: set[str], view: View) -> Subject:
         """Why no release of the view matches: there is no such version, or none with a file for this target."""
         problem, shown = self._problem, _shown(specifiers)
-        tags = wheel_tags(problem.target, problem.python)
         matching: list[tuple[Version, FileMismatch]] = []
         listed = self._listed(name)
         for version, files_of in listed.items():
             if all(allows(one, version) for one in specifiers):
+                # Late: if no version is allowed, no list of tags is needed, and importing what makes it takes 8 ms.
+                tags = wheel_tags(problem.target, problem.python)
                 for file in files_of:
                     why = mismatch(file, tags)
                     if why is not None:
