@@ -12,7 +12,6 @@ from envc.context import Context
 from envc.errors import Unsolvable
 from envc.locking.plan.freshness import Reason, compare
 from envc.locking.plan.project import Project, Selection, Upgrades, is_fresh_for, select
-from envc.locking.review.pythons import ChosenPython, chosen_pythons
 from envc.model.graph import Choice, KnownRequirements, LockGraph
 from envc.pipeline.places import located, reasons, with_lines
 from envc.pipeline.project import require_fresh_lock, this_platform, warn_of_yanked
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from envc.locking.plan.plan import Plan
     from envc.locking.resolve.session import Solved
     from envc.locking.review.changes import Change
+    from envc.locking.review.pythons import ChosenPython
 
 
 class LockRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +66,8 @@ def lock(project: Project, request: LockRequest, context: Context) -> LockOutcom
 
 
 def _lock(project: Project, request: LockRequest, context: Context) -> LockOutcome:
+    from envc.locking.review.pythons import chosen_pythons  # late: `check` says nothing about them
+
     manifest, graph = project.manifest, project.graph
     selected = select(project, request.selection)
     start = time.monotonic()

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from envc.context import cache_folder
 from envc.errors import Unwritable
 from envc.model.progress import Progress
-from envc.system.locks import shared_lock
 
 if TYPE_CHECKING:
     from envc.system.beneath import Beneath
@@ -62,6 +61,8 @@ def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: boo
                 if folder != first:
                     _recognise(folder, is_used=is_used, is_shared=is_shared)
             if is_used:
+                from envc.system.locks import shared_lock  # late: `lock --check` only looks at the cache
+
                 held.enter_context(shared_lock(folder / USE))
             opened.append(folder)
         return opened[0]
