@@ -12,11 +12,13 @@ from envc.locking.review.pythons import ChosenPython
 from envc.locking.review.yanked import YankedPackage, yanked
 from envc.model.digest import Sha256
 from envc.model.record import StepPointer
+from envc_solvers.origin import render_key_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from envc.model.graph import LockGraph
+    from envc.pipeline.edit import EditOutcome
     from envc.pipeline.lock import LockOutcome
     from envc.shipping.deliver.pack import Bundled
     from envc.shipping.deliver.ship import Shipped
@@ -50,6 +52,33 @@ class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
             left=outcome.left,
             yanked=yanked(outcome.graph),
         )
+
+
+class EditedDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The output of ``envc add --json`` and ``envc remove --json``."""
+
+    manifest: str  # its path
+    table: str  # the key path of the table that was edited: "steps.train"
+    entries: tuple[str | dict[str, str], ...]  # as they were added, or the names that were removed
+    written: bool
+    locked: LockedDocument | None  # None with --no-lock
+
+    @classmethod
+    def of(cls, outcome: EditOutcome) -> EditedDocument:
+        return cls(
+            manifest=str(outcome.path),
+            table=render_key_path(outcome.table),
+            entries=outcome.entries,
+            written=outcome.written,
+            locked=LockedDocument.of(outcome.locked) if outcome.locked is not None else None,
+        )
+
+
+class HydratedDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The output of ``envc hydrate --json``."""
+
+    prefix: str  # its path
+    made: bool  # whether this command made it
 
 
 class CheckedDocument(msgspec.Struct, frozen=True, kw_only=True):

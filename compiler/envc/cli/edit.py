@@ -6,11 +6,14 @@ from typing import Annotated, Literal
 import msgspec
 
 from envc.cli.commands import verb
+from envc.cli.options import AsJson, Offline, Quiet, make_context
 from envc.cli.options import Manifest as ManifestOption
-from envc.cli.options import Offline, Quiet, make_context
-from envc.cli.output import lock_lines, tell
+from envc.cli.output import lock_lines, print_json, tell
 from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
+from envc.context import Context, user_path
+from envc.errors import UsageError
+from envc.locking.manifest.requirement_lists import Entry, entry_of, read_list
 from envc.pipeline.edit import EditRequest, edit_manifest, write_manifest
 from envc.pipeline.project import open_project
 
@@ -52,12 +55,19 @@ class EditOptions(msgspec.Struct, frozen=True, kw_only=True):
     )
     conda: Annotated[bool, option("--conda", help="Treat the packages as conda packages.")] = False
     no_lock: Annotated[bool, option("--no-lock", help="Edit the manifest without locking.")] = False
+    dry_run: Annotated[bool, option("--dry-run", help="Solve and show what would change, but write nothing.")] = False
     offline: Offline = False
     quiet: Quiet = False
+    as_json: AsJson = False
 
 
 class AddOptions(EditOptions, frozen=True, kw_only=True):
-    requirements: Annotated[tuple[str, ...], argument()]
+    requirements: Annotated[tuple[str, ...], argument()] = ()
+    files: Annotated[
+        tuple[str, ...],
+        option("-r", "--requirements", metavar="FILE", help="Add the requirements of this file. Repeatable."),
+    ] = ()
+    raw: Annotated[bool, option("--raw", help="Add requirements as they are, without lower bounds.")] = False
 
 
 class RemoveOptions(EditOptions, frozen=True, kw_only=True):
@@ -68,30 +78,54 @@ class RemoveOptions(EditOptions, frozen=True, kw_only=True):
 def add(options: AddOptions) -> int:
     """Add REQUIREMENTS to a step or a group, and lock. Those on the same projects with the same markers are
     replaced.
+
+    A requirement without versions gets the locked version as its lower bound. REQUIREMENTS that start with ./, ../ or /
+    are paths of local projects. A step that does not exist is made.
     """
-    return _edit("add", options.requirements, options)
+    if not options.requirements and not options.files:
+        raise UsageError("nothing is named that could be added", "write envc add NAME, or envc add -r FILE")
+    return _edit("add", options, raw=options.raw)
 
 
 @verb("remove", RemoveOptions)
 def remove(options: RemoveOptions) -> int:
     """Remove the requirements on NAMES from a step or a group, and lock."""
-    return _edit("remove", options.names, options)
+    return _edit("remove", options)
 
 
-def _edit(action: Literal["add", "remove"], entries: tuple[str, ...], options: EditOptions) -> int:
+def _entries(options: EditOptions, context: Context, root: Path) -> tuple[Entry, ...]:
+    if isinstance(options, RemoveOptions):
+        return options.names
+    if not isinstance(options, AddOptions):
+        return ()
+    entries = [entry_of(word, context.cwd, root) for word in options.requirements]
+    for file in options.files:
+        entries += read_list(context.cwd / user_path(file, "-r"), root)
+    return tuple(entries)
+
+
+def _edit(action: Literal["add", "remove"], options: EditOptions, *, raw: bool = False) -> int:
     with Terminal(options.quiet) as terminal:
         context = make_context(terminal, offline=options.offline)
         project = open_project(options.manifest, context)
         request = EditRequest(
             action=action,
-            entries=entries,
+            entries=_entries(options, context, project.manifest.root),
             kind="conda" if options.conda else "pypi",
             step=options.step,
             group=options.group,
             target=options.target,
             lock=not options.no_lock,
+            bounds=not raw,
+            dry_run=options.dry_run,
         )
         outcome = edit_manifest(project, request, context)
-        for line in [f"edited {project.manifest.path.name}"] if outcome is None else lock_lines(outcome):
+        if options.as_json:
+            from envc.cli.documents import EditedDocument
+
+            print_json(EditedDocument.of(outcome))
+        verb = "edited" if outcome.written else "would edit"
+        lines = [f"{verb} {outcome.path.name}"] if outcome.locked is None else lock_lines(outcome.locked)
+        for line in lines:
             terminal.note(line)
     return 0

@@ -98,7 +98,9 @@ def command(options: HydrateOptions) -> int:
             )
             prefix, made = hydrate(project, request, context)
     if options.as_json:
-        print_json({"prefix": str(prefix), "made": made})
+        from envc.cli.documents import HydratedDocument
+
+        print_json(HydratedDocument(prefix=str(prefix), made=made))
     else:
         say_path(prefix)
     return 0

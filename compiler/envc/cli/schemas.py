@@ -12,7 +12,14 @@ from typing import Any
 
 import msgspec
 
-from envc.cli.documents import BundleDocument, CheckedDocument, ErrorDocument, LockedDocument
+from envc.cli.documents import (
+    BundleDocument,
+    CheckedDocument,
+    EditedDocument,
+    ErrorDocument,
+    HydratedDocument,
+    LockedDocument,
+)
 from envc.cli.documents_upkeep import CacheDocument, PruneDocument, TagsDocument
 from envc.cli.solved import SolveDocument
 from envc.locking.lockfile.document import LockDocument
@@ -53,6 +60,8 @@ SCHEMAS: Mapping[str, Format] = {  # by file name, without its extension
     "tags": Format("The output of envc tag --json", (TagsDocument, ErrorDocument)),
     "cache": Format("The output of envc cache show --json and envc cache prune --json", (CacheDocument, PruneDocument)),
     "upkeep": Format("The JSON documents of a store that keep or release environments", (Tag, Lease, Notice)),
+    "edited": Format("The output of envc add --json and envc remove --json", (EditedDocument, ErrorDocument)),
+    "hydrated": Format("The output of envc hydrate --json", (HydratedDocument, ErrorDocument)),
     "bundled": Format("The output of envc bundle --json", (BundleDocument, ErrorDocument)),
 }
 

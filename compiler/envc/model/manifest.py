@@ -119,6 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A whole manifest. It exists only if `locking.manifest` finds no mistake."""
 
     path: Path  # of the file
+    unsaved: str | None = None  # the text, if it is not that of the file
     prefix: KeyPath = ()  # ("tool", "envc") in a pyproject.toml
     name: str
     targets: tuple[str, ...]  # the project's, in the order of the file

@@ -20,7 +20,8 @@ class ManifestLines:
         from envc.locking.manifest.positions import Positions
 
         self._prefix = manifest.prefix
-        self._positions = Positions(manifest.path.read_text(encoding="utf-8-sig"))
+        text = manifest.path.read_text(encoding="utf-8-sig") if manifest.unsaved is None else manifest.unsaved
+        self._positions = Positions(text)
 
     def __call__(self, at: KeyPath) -> int | None:
         """The line of a key, or of an item of an array, from 1; None if the manifest does not contain it."""

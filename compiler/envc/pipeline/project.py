@@ -32,18 +32,23 @@ def open_project(
     resolution: Strategy | None = None,
     *,
     checked: tuple[str, ...] | None = None,
+    unsaved: str | None = None,
 ) -> Project:
     """parse → expand, then compare with the lock. Reads the manifest, the lock and local projects; uses no network.
 
     `checked` are the steps for which the lock is also checked against itself, None for all: a verb that uses one step
     need not wait for the others.
 
+    `unsaved` is a text to read in place of that in the file.
+
     A `resolution` replaces the one in the manifest's policy. A lock with conflict markers is read as two locks and
     merged by key. The result counts as stale. Locking again keeps everything that both sides agree on.
     """
     place = find_manifest(manifest, context.environ, context.cwd)
-    text = read_manifest(place)
+    text = read_manifest(place) if unsaved is None else unsaved
     loaded = parse_manifest(text, place)
+    if unsaved is not None:
+        loaded = msgspec.structs.replace(loaded, unsaved=unsaved)
     if resolution is not None:
         replace = msgspec.structs.replace
         loaded = replace(loaded, policy=replace(loaded.policy, resolution=resolution))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from envc.errors import UsageError
 from envc.locking.manifest.direct import project_name_of
+from envc.locking.manifest.requirement_lists import Entry
 from envc.model.kinds import DependencyKind
 from envc.model.manifest import KeyPath
 from envc_solvers.pypi.language.requirement import InvalidRequirement, parse
@@ -44,7 +45,7 @@ def change_bytes(data: bytes, change: Callable[[str], str]) -> bytes:
     return mark + change(text.replace("\r\n", "\n")).replace("\n", "\r\n").encode()
 
 
-def add(text: str, table: KeyPath, kind: DependencyKind, entries: Iterable[str]) -> str:
+def add(text: str, table: KeyPath, kind: DependencyKind, entries: Iterable[Entry]) -> str:
     """The manifest with these requirements in ``table.kind``. Those on the same project with the same marker are
     replaced.
 
@@ -54,17 +55,48 @@ def add(text: str, table: KeyPath, kind: DependencyKind, entries: Iterable[str])
     document = _parse(text)
     array = _array(document, table, kind)
     for entry in entries:
-        if any("\ud800" <= letter <= "\udfff" for letter in entry):  # from an argument that is not UTF-8
-            raise UsageError(f"{entry!r} is not a requirement", "write it in UTF-8")
-        identity = _identity(entry, kind)
+        said = entry if isinstance(entry, str) else "".join(entry.values())
+        if any("\ud800" <= letter <= "\udfff" for letter in said):  # from an argument that is not UTF-8
+            raise UsageError(f"{said!r} is not a requirement", "write it in UTF-8")
+        identity = _identity(entry, kind) if isinstance(entry, str) else _identity_of(entry, kind)
         matches = [index for index, old in enumerate(array) if _identity_of(old, kind) == identity]
         if matches:
-            array[matches[0]] = entry
+            array[matches[0]] = _item(entry)
             for index in reversed(matches[1:]):
                 del array[index]
         else:
             _append(array, entry)
     return document.as_string()
+
+
+def _item(entry: Entry) -> Any:
+    """An entry as tomlkit writes it: a string, or an inline table."""
+    if isinstance(entry, str):
+        return entry
+    import tomlkit
+
+    table = tomlkit.inline_table()
+    table.update(entry)
+    return table
+
+
+def with_lower_bound(entry: str, kind: DependencyKind, version: str) -> str:
+    """A requirement that limits nothing, with a lower bound."""
+    if kind == "conda":
+        return f"{entry.strip()} >={version}"
+    requirement, semicolon, marker = entry.partition(";")
+    return f"{requirement.strip()}>={version}" + (f"; {marker.strip()}" if semicolon else "")
+
+
+def unbounded_name(entry: Entry, kind: DependencyKind) -> str | None:
+    """The normalised name in a requirement that limits nothing; None for every other entry."""
+    if not isinstance(entry, str):
+        return None
+    if kind == "conda":
+        words = entry.rpartition("::")[2].split()
+        return words[0].lower() if len(words) == 1 and not set(words[0]) & set("=<>!~*[") else None
+    requirement = parse(entry)
+    return None if requirement.specifier or requirement.url else requirement.name
 
 
 def remove(text: str, table: KeyPath, kind: DependencyKind, names: Iterable[str]) -> str:
@@ -107,12 +139,12 @@ def _array(document: TOMLDocument, table: KeyPath, kind: DependencyKind) -> Arra
     return array
 
 
-def _append(array: Array, entry: str) -> None:
+def _append(array: Array, entry: Entry) -> None:
     """Add an entry in the layout of the others: one on each line, or all on one line."""
     if "\n" in array.as_string():
-        array.add_line(entry, indent=_indent(array))
+        array.add_line(_item(entry), indent=_indent(array))
     else:
-        array.append(entry)
+        array.append(_item(entry))
 
 
 def _indent(array: Array) -> str:
