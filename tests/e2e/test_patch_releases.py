@@ -17,6 +17,7 @@ from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
 
 OLD, NEW = f"{HOST_PYTHON}.1", f"{HOST_PYTHON}.2"
+UPPER = f"{sys.version_info[0]}.{sys.version_info[1] + 1}"
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="pretends to be an interpreter with a shell script"),
     pytest.mark.skipif(sys.version_info[2] < 2, reason=f"this Python is older than {NEW}"),
@@ -72,6 +73,7 @@ def test_a_release_for_newer_patch_releases_is_taken_for_a_minor_and_refused_on_
         old = place.fails(1, *verb, ENVC_PYTHON=pretend(tmp_path, OLD)).err
         assert f"no CPython {NEW} or a newer {HOST_PYTHON}" in old
         assert f"CPython {OLD} in ENVC_PYTHON" in old
+        assert f'write python = ">={OLD},<{UPPER}" and run `envc lock`' in old
 
 
 def test_a_dependency_of_newer_patch_releases_is_locked(tmp_path: Path, index: IndexServer) -> None:
@@ -105,9 +107,9 @@ def test_a_named_patch_release_means_what_it_says(tmp_path: Path, index: IndexSe
 def test_a_stated_floor_means_what_it_says(tmp_path: Path, index: IndexServer) -> None:
     """The environment holds from the floor on, on every later patch release, and conditions are those of the floor."""
     index.add(build_wheel("alpha", "2.0", [f'delta; python_full_version < "{NEW}"']))
-    upper = f"{sys.version_info[0]}.{sys.version_info[1] + 1}"
-    place = place_for(tmp_path, index, manifest(f">={OLD},<{upper}"))
-    place.ok("lock")
+    place = place_for(tmp_path, index, manifest(f">={OLD},<{UPPER}"))
+    told = f"warning: train on {host_platform()}: the packages are for Python {OLD}, the oldest that"
+    assert f"from {NEW} on, their markers" in place.ok("lock").err.partition(told)[2]
     assert "pypi:delta" in place.lock.read_text(), "the floor needs it"
     assert python_from(place) == f'["{OLD}"]'
     place.ok("run", "train")
@@ -115,8 +117,7 @@ def test_a_stated_floor_means_what_it_says(tmp_path: Path, index: IndexServer) -
 
 
 def test_a_range_without_some_patch_releases_refuses_these(tmp_path: Path, index: IndexServer) -> None:
-    upper = f"{sys.version_info[0]}.{sys.version_info[1] + 1}"
-    place = place_for(tmp_path, index, manifest(f">={HOST_PYTHON},<{upper},!={OLD}"))
+    place = place_for(tmp_path, index, manifest(f">={HOST_PYTHON},<{UPPER},!={OLD}"))
     place.ok("lock")
     place.ok("run", "train")
     assert f"CPython {OLD} in ENVC_PYTHON" in place.fails(1, "run", "train", ENVC_PYTHON=pretend(tmp_path, OLD)).err

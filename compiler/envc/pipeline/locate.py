@@ -188,9 +188,11 @@ def interpreter_for(step_target: StepTarget, project: Project, context: Context)
     try:
         return suitable_interpreter(step_target.interpreter, python, target.platform, target.declared, context)
     except NoInterpreter as error:
-        from envc.locking.review.pythons import line_for_machine
+        from envc.locking.review.pythons import line_for_machine, line_for_older
 
         line = line_for_machine(project.manifest, step_target.step, error.versions)
+        if not line and python.release > step_target.python.release:
+            line = line_for_older(python, error.versions)
         if line:
             error.hint = f"{line} and run `envc lock`, or {error.hint}"
         raise

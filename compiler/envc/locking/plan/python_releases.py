@@ -29,7 +29,7 @@ def with_newest_release(python: Python, exclude_newer: int | None) -> Python:
     name = f"{'pypy' if python.implementation == 'pypy' else ''}{python.minor[0]}.{python.minor[1]}"
     for patch, day in reversed(_releases().get(name, ())):
         found = msgspec.structs.replace(python, release=patch)
-        if found.pypy_abi != python.pypy_abi or (exclude_newer is not None and day >= exclude_newer):
+        if found.pypy_abi != python.pypy_abi or (exclude_newer is not None and _moment(day) >= exclude_newer):
             continue
         if python.serves_on(patch):
             return found
@@ -37,14 +37,18 @@ def with_newest_release(python: Python, exclude_newer: int | None) -> Python:
 
 
 @cache
-def _releases() -> dict[str, tuple[tuple[int, int], ...]]:
-    """By minor version, as a manifest writes it: patch releases with the start of their day (UTC), in seconds."""
-    found: dict[str, list[tuple[int, int]]] = {}
+def _releases() -> dict[str, list[tuple[int, str]]]:
+    """By minor version, as a manifest writes it: patch releases and their days, oldest first."""
+    found: dict[str, list[tuple[int, str]]] = {}
     text = _TABLE.read_text("utf-8")
     for line in text.splitlines():
-        if line and not line.startswith("#"):
-            version, day = line.split()
+        if line and line[0] != "#":
+            version, _, day = line.partition(" ")
             minor, _, patch = version.rpartition(".")
-            moment = datetime.fromisoformat(day).replace(tzinfo=UTC)
-            found.setdefault(minor, []).append((int(patch), int(moment.timestamp())))
-    return {minor: tuple(releases) for minor, releases in found.items()}
+            found.setdefault(minor, []).append((int(patch), day))
+    return found
+
+
+def _moment(day: str) -> float:
+    """The start of a day (UTC), in seconds since the epoch."""
+    return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()

@@ -99,10 +99,12 @@ def solve_all(
             from envc_solvers.pypi.explain.floors import excluded_by_floors  # late: most targets declare no floors
 
             warnings += excluded_by_floors(problem, solution, index)
-        for warning in warnings:
-            progress.warn(f"{shared.title}: {warning}")
         if shared.step_targets[0].interpreter == "host":
             solution = msgspec.structs.replace(solution, patch=oldest_with_same_answers(problem, solution))
+            if problem.python.limits:
+                warnings += _changes_above(problem, solution)
+        for warning in warnings:
+            progress.warn(f"{shared.title}: {warning}")
         result.append((shared, origins.complete(solution, index.view)))
     if refusals:
         raise Unsolvable(tuple(refusals))
@@ -216,6 +218,22 @@ def _with_other_python(
         return error
     words = f"{line}, or {error.conflict.suggestion}" if error.conflict.suggestion else line
     return PyPIUnsolvable(msgspec.structs.replace(error.conflict, suggestion=words))
+
+
+def _changes_above(problem: PyPIProblem, solution: Solution) -> tuple[str, ...]:
+    """A warning if a range states a floor in its minor version, and a later patch release needs other packages."""
+    from envc.locking.plan.python_releases import with_newest_release
+
+    python, exclude_newer = problem.python, problem.policy.exclude_newer
+    newest = with_newest_release(msgspec.structs.replace(python, release=0), exclude_newer)
+    changed = oldest_with_same_answers(msgspec.structs.replace(problem, python=newest), solution)
+    if changed <= python.release:
+        return ()
+    minor = f"{python.minor[0]}.{python.minor[1]}"
+    return (
+        f"the packages are for Python {python.full_version}, the oldest that `{python.text}` allows; "
+        f"from {minor}.{changed} on, their markers or Requires-Python have other results",
+    )
 
 
 def _refusal(shared: SharedProblem, error: SolverError) -> Refusal:

@@ -10,6 +10,7 @@ import msgspec
 from envc.locking.manifest.python import choose_python, is_range, python_of_minor
 from envc.locking.plan.expand import StepTarget
 from envc.model.manifest import Manifest
+from envc_solvers.target import Python
 
 # "named": the manifest names its minor version; "newest": the newest one that a range allows; "gave-way": a newer one
 # has no files of direct requirements; "locked": the one in the lock, and the range allows a newer one as well.
@@ -49,6 +50,15 @@ def line_for_machine(manifest: Manifest, step: str, versions: Iterable[str]) -> 
             table = f"[steps.{step}]" if own is not None else "[project]"
             return f'write python = "{minor[0]}.{minor[1]}" under {table}'
     return ""
+
+
+def line_for_older(python: Python, versions: Iterable[str]) -> str:
+    """The line for the manifest with which the newest of these versions serves, if all of the same minor version are
+    older patch releases than the lock holds for; "" if there are none.
+    """
+    x, y = python.minor
+    patches = [int(version.split(".")[2]) for version in versions if version.startswith(f"{x}.{y}.")]
+    return f'write python = ">={x}.{y}.{max(patches)},<{x}.{y + 1}"' if patches and python.patch is None else ""
 
 
 def chosen_pythons(

@@ -114,7 +114,9 @@ def find_interpreter(
 ) -> Interpreter:
     """The interpreter of an environment on this machine: its own, or one of the machine. Raises NoInterpreter."""
     if kind == HOST:
-        return find_host_python(python, environ, cache, platform)
+        # For another system any interpreter will do: hydrate names the two systems.
+        is_here = PLATFORMS[platform].sys_platform == sys.platform
+        return find_host_python(python, environ, cache, platform if is_here else None)
     return own_python(kind, PLATFORMS[platform])
 
 
