@@ -141,3 +141,15 @@ def test_a_valid_archive_keeps_inner_links_and_modes(tmp_path: Path) -> None:
 def test_a_link_to_another_member_is_unpacked_as_its_content(tmp_path: Path) -> None:
     source = archive(tmp_path, tar(GOOD, ("acme-1.0/a", "b"), ("acme-1.0/b", b"1")))
     assert (source.unpack(tmp_path / "source") / "a").read_bytes() == b"1"
+
+
+def test_a_zip_with_names_that_differ_in_case_is_unpacked_where_the_disk_keeps_them_apart(tmp_path: Path) -> None:
+    data = zipped(("acme-1.0/PKG-INFO", b""), ("acme-1.0/x", b"1"), ("acme-1.0/X", b"2"))
+    source = archive(tmp_path, data, "acme-1.0.zip")
+    (tmp_path / "case").mkdir()
+    if (tmp_path / "CASE").exists():
+        with pytest.raises(BadSource, match="twice"):
+            source.unpack(tmp_path / "source")
+    else:
+        project = source.unpack(tmp_path / "source")
+        assert ((project / "x").read_bytes(), (project / "X").read_bytes()) == (b"1", b"2")

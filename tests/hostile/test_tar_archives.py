@@ -228,3 +228,10 @@ def test_a_missing_scratch_folder_is_not_reported_as_a_bad_archive(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     with pytest.raises(NoScratch, match="the folder for temporary files, cannot be written: No such file"):
         read(tar_of(info("x")))
+
+
+def test_links_that_lead_through_many_folders_are_refused_soon() -> None:
+    long = "a/../" * 200_000
+    links = [info(f"l{number}", tarfile.SYMTYPE, f"{long}l{number + 1}") for number in range(30)]
+    with pytest.raises(ValueError, match="too many folders"):
+        read(tar_of(*links))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -238,6 +239,16 @@ def test_a_script_keeps_its_meaning(kind: str, shell: str, tmp_path: Path) -> No
         command = [shell, "sh"] if shell == "busybox" else [shell] if shell else []
         result = subprocess.run([*command, binaries / name], capture_output=True, text=True, check=False)
         assert (result.returncode, result.stdout, result.stderr) == (3, "", "")
+
+
+@posix
+@pytest.mark.parametrize("options", ["errexit", "errexit:nounset:pipefail"])
+def test_a_script_ignores_the_options_of_a_caller_of_shells(options: str, tmp_path: Path) -> None:
+    if which("bash") is None:
+        pytest.skip("only bash reads options from its environment")
+    binaries = make_prefix(tmp_path / "a prefix", {"tool": rewritten(b"#!python\n" + SCRIPTS["docstring"].encode())})
+    command, env = ["bash", "--posix", binaries / "tool"], {"SHELLOPTS": options, "PATH": os.environ["PATH"]}
+    assert subprocess.run(command, env=env, check=False).returncode == 3
 
 
 @pytest.mark.parametrize("script", [b"#!python\nimport sys\nsys.exit(3)\n", b"#!python\n# coding: latin-1\nx = 1\n"])

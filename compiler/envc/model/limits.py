@@ -47,6 +47,7 @@ ARCHIVE_ENTRIES = 250_000  # the largest packages have about 100,000
 ARCHIVE_BYTES = 32 * _GIB  # of all contents; the largest wheels have about 6 GiB
 ARCHIVE_RATIO = 200  # of the contents to the archive; packages with large empty tables reach 100
 ARCHIVE_FREE_BYTES = 256 * _MIB  # of the contents, whatever the ratio
+ARCHIVE_LINK_PARTS = 1 << 20  # parts of link targets in a tar archive that are followed to spell others plainly
 ARCHIVE_TEXT_BYTES = 64 * _MIB  # of a file that is read into memory, such as RECORD or paths.json
 ZIP_DIRECTORY_BYTES = 64 * _MIB  # 256 bytes for each entry
 TAR_EXTENSION_BYTES = _MIB  # of a pax header or a long name; the limit of libarchive

@@ -189,7 +189,8 @@ class Pages:
         if source not in self._odd:
             self._odd.add(source)
             self._progress.warn(
-                f"{source} states for {file} a {key} that the specification does not allow; such keys count as absent"
+                f"{source} states for {file[:100]} a {key} that the specification does not allow; "
+                "such keys count as absent"
             )
 
     def _location(self, source: str) -> SourceLocation:

@@ -85,7 +85,7 @@ class Archive(msgspec.Struct, frozen=True):
         with self.path.open("rb") as stream:
             try:
                 if self.file.endswith(".zip"):
-                    archive, infos = open_zip(stream, LIMITS)
+                    archive, infos = open_zip(stream, LIMITS, fold_case=False)
                     top = _top([info.name for info in infos])
                     found = next((info for info in infos if info.name == top + below), None)
                     if found is None:
@@ -127,7 +127,7 @@ class Archive(msgspec.Struct, frozen=True):
         raise ValueError("envc cannot read this kind of archive")
 
     def _unpack_zip(self, stream: BinaryIO, folder: Path) -> str:
-        archive, infos = open_zip(stream, LIMITS)
+        archive, infos = open_zip(stream, LIMITS, fold_case=False)
         for info in infos:
             with archive.open(info) as content:
                 _write(folder / info.name, content, executable=info.is_executable)

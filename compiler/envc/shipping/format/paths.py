@@ -158,10 +158,13 @@ def check_case(members: Iterable[Member], layout: str, family: Family) -> None:
     if len(folded) < len(tree):
         path = next(member.path for member in tree if folded[fold(member.path)] != member.path)
         raise UnsafePath(path, f"differs from {folded[fold(path)][:200]!r} only in case")
+    seen: set[str] = set()
     for key in folded:
-        while key := key.rpartition("/")[0]:
-            if key in folded:
-                raise UnsafePath(folded[key], "differs only in case from a folder of other members")
+        while (key := key.rpartition("/")[0]) and key not in seen:
+            seen.add(key)
+    if not seen.isdisjoint(folded):
+        path = folded[min(seen & folded.keys())]
+        raise UnsafePath(path, "differs only in case from a folder of other members")
 
 
 def check_tree(members: Iterable[Member], *, windows: bool, fold_case: bool, reserved: bool = False) -> None:

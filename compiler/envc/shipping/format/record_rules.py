@@ -99,6 +99,10 @@ def winners(objects: Sequence[RecordObject], platform: str) -> dict[str, Sha256]
 
 
 def _winners_ignoring_case(objects: Sequence[RecordObject]) -> dict[str, Sha256]:
+    paths = "\n".join(member.path for part in objects for member in part.index.members)
+    folded = paths.lower() if paths.isascii() else "\n".join(map(fold, paths.split("\n")))
+    if len(set(folded.split("\n"))) == paths.count("\n") + 1:
+        return {}  # as above
     holders: dict[str, Sha256] = {}
     contested: dict[str, Sha256] = {}  # by folded path
     for part in objects:

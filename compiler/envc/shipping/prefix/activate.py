@@ -24,7 +24,7 @@ _VARIABLES = "etc/conda/env_vars.d"
 # the next one and the command start all the same.
 _SOURCE = """\
 __envc_folder=$PWD
-__envc_source() { . "$1" >&2; [ "$PWD" = "$__envc_folder" ] || command cd -- "$__envc_folder" || exit; }
+__envc_source() { . "$1" >&2; [ "${PWD-}" = "$__envc_folder" ] || command cd -- "$__envc_folder" || exit; }
 while [ "$1" != -- ]; do __envc_source "$1"; shift; done
 shift
 unset -f __envc_source

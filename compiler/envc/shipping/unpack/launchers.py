@@ -44,8 +44,9 @@ _ONE_LINE = re.sub(rb"\n *", b"; ", _ONE_LINE)
 # If the folder cannot be found, this runs /python, which does not exist, and not ./python.
 _EXEC = b"""'''exec' "$(\n""" + OWN_FOLDER + b""")"/python "$0" "$@"\n' '''"""
 # The same in a line that is a comment for Python, which takes a form feed for white space. Shells take it for a part of
-# a word, so they run the command `\f#/`. No file can have this name, since a path that ends in a slash is a folder.
-_COMMENT = b'\f#/ 2>/dev/null; exec "$(' + _ONE_LINE + b')"/python "$0" "$@"'
+# a word, so they run the command `\f#/`. No file can have this name, since a path that ends in a slash is a folder. The
+# failure is expected, also by a shell that should end at failures, since callers may export such options.
+_COMMENT = b'\f#/ 2>/dev/null || exec "$(' + _ONE_LINE + b')"/python "$0" "$@"'
 _SHEBANG = b"#!/bin/sh\n"
 
 _REFERENCE = re.compile(r"(?P<module>[\w.]+)\s*:\s*(?P<attribute>[\w.]+)\s*(?:\[(?P<extras>[^\[\]]*)\])?")

@@ -122,7 +122,7 @@ def _joined(one: Row, other: Row) -> Row:
 
 
 def _some(paths: Sequence[str]) -> str:
-    return paths[0] + (f" and {len(paths) - 1} more" if paths[1:] else "")
+    return paths[0][:200] + (f" and {len(paths) - 1} more" if paths[1:] else "")
 
 
 def render_record(members: Iterable[Member], record: str, site: str, to_prefix: str) -> bytes:

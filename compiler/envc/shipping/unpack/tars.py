@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
+from envc.model.limits import ARCHIVE_LINK_PARTS
 from envc.shipping.format.errors import UnsafePath
 from envc.shipping.format.paths import check_link, check_path
 from envc.shipping.format.tar import MAX_OCTAL
@@ -118,9 +119,10 @@ def _members(scratch: IO[bytes], limits: Limits) -> tuple[tuple[TarMember, ...],
         member = _member(entry, found)
         if not _is_same(found.setdefault(path, member), member, scratch):
             raise ValueError(f"{path!r} occurs twice, with different contents, modes or times")
-    links = {path: member.link for path, member in found.items() if member.link}
-    for path, target in links.items():
-        found[path] = msgspec.structs.replace(found[path], link=_plain_target(path, target, links))
+    links = _Links({path: member.link for path, member in found.items() if member.link})
+    for path, member in found.items():
+        if member.link:
+            found[path] = msgspec.structs.replace(member, link=links.plain_target(path))
     _check_folders(found, folders)
     return tuple(found.values()), tuple(sorted(folders))
 
@@ -142,53 +144,64 @@ def _is_same(one: TarMember, other: TarMember, scratch: IO[bytes]) -> bool:
     return True
 
 
-def _plain_target(path: str, target: str, links: Mapping[str, str]) -> str:
-    """The target of a link without parts that change nothing, such as ``.`` and ``sub/..``.
-
-    `links` are the targets of all links of the archive by path, as they are spelt. Raises UnsafePath if the target is
-    not inside.
+class _Links:
+    """The symbolic links of an archive, whose targets may have parts that change nothing, such as ``.`` and
+    ``sub/..``.
     """
-    try:
-        check_link(path, target)
-        return target
-    except UnsafePath:
-        if target.startswith("/"):
-            raise
-    folder = path.split("/")[:-1]
-    parts = [part for part in target.split("/") if part not in ("", ".")]
-    climbing = next((at for at in range(len(parts), 0, -1) if parts[at - 1] == ".."), 0)
-    place = _followed(path, [*folder, *parts[:climbing]], links) + parts[climbing:]
-    shared = 0
-    while shared < min(len(folder), len(place)) and folder[shared] == place[shared]:
-        shared += 1
-    plain = "/".join([".."] * (len(folder) - shared) + place[shared:]) or "."
-    check_link(path, plain)
-    return plain
 
+    def __init__(self, targets: Mapping[str, str]) -> None:
+        self._targets = targets  # by path, as they are spelt
+        self._steps = 0
 
-def _followed(path: str, parts: list[str], links: Mapping[str, str]) -> list[str]:
-    """The place that these parts lead to: ``..`` after a link is the folder above its target."""
-    place: list[str] = []
-    left = parts[::-1]
-    followed = 0
-    while left:
-        part = left.pop()
-        if part in ("", "."):
-            continue
-        if part == "..":
-            if not place:
-                raise UnsafePath(path, f"is a link that leaves the tree: {links[path][:200]!r}")
-            place.pop()
-            continue
-        place.append(part)
-        target = links.get("/".join(place))
-        if target is not None:
-            followed += 1
-            if followed > _MOST_LINKS or target.startswith("/"):
-                raise UnsafePath(path, f"is a link through too many links, or out of the tree: {links[path][:200]!r}")
-            place.pop()
-            left += target.split("/")[::-1]
-    return place
+    def plain_target(self, path: str) -> str:
+        """The target of a link in the form that `check_link` allows. Raises UnsafePath if it is not inside."""
+        target = self._targets[path]
+        try:
+            check_link(path, target)
+            return target
+        except UnsafePath:
+            if target.startswith("/"):
+                raise
+        folder = path.split("/")[:-1]
+        parts = [part for part in target.split("/") if part not in ("", ".")]
+        climbing = next((at for at in range(len(parts), 0, -1) if parts[at - 1] == ".."), 0)
+        place = self._followed(path, [*folder, *parts[:climbing]]) + parts[climbing:]
+        shared = 0
+        while shared < min(len(folder), len(place)) and folder[shared] == place[shared]:
+            shared += 1
+        plain = "/".join([".."] * (len(folder) - shared) + place[shared:]) or "."
+        check_link(path, plain)
+        return plain
+
+    def _followed(self, path: str, parts: list[str]) -> list[str]:
+        """The place that these parts lead to. Other links are followed: ``..`` after one is the folder above its
+        target.
+        """
+        place: list[str] = []
+        left = parts[::-1]
+        followed = 0
+        while left:
+            part = left.pop()
+            self._steps += 1
+            if self._steps > ARCHIVE_LINK_PARTS:
+                raise ValueError("its links lead through too many folders")
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if not place:
+                    raise UnsafePath(path, f"is a link that leaves the tree: {self._targets[path][:200]!r}")
+                place.pop()
+                continue
+            place.append(part)
+            target = self._targets.get("/".join(place))
+            if target is not None:
+                followed += 1
+                if followed > _MOST_LINKS or target.startswith("/"):
+                    reason = f"is a link through too many links, or out of the tree: {self._targets[path][:200]!r}"
+                    raise UnsafePath(path, reason)
+                place.pop()
+                left += target.split("/")[::-1]
+        return place
 
 
 def _member(entry: TarEntry, earlier: dict[str, TarMember]) -> TarMember:
