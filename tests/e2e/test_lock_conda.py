@@ -186,6 +186,49 @@ def test_a_spec_that_names_a_channel_which_the_step_lacks_says_so(place: Workpla
     assert 'add "conda-forge" to project.channels' in done.err
 
 
+def write_builds(place: Workplace) -> None:
+    """A channel with builds of two packages for several Pythons."""
+    packages: dict[str, Any] = {}
+    for minor in range(8, 14):
+        packages |= record("python", f"3.{minor}.4", "h1_0_cpython", "linux-64")
+    for version, minors in {"1.0": (9, 10), "1.1": (8, 9, 10, 11), "2.0": (11, 12, 13)}.items():
+        for minor in minors:
+            on = [f"python >=3.{minor},<3.{minor + 1}.0a0"]
+            packages |= record("num", version, f"py3{minor}_0", "linux-64", depends=on)
+    for minor, tide in {9: "tide >=1.1,<2", 10: "tide >=1.2,<2", 11: "tide >=1.3,<2", 12: "tide >=2"}.items():
+        on = [f"python >=3.{minor},<3.{minor + 1}.0a0", tide]
+        packages |= record("frame", "1.0", f"py3{minor}_0", "linux-64", depends=on)
+    for version in ("1.0", "1.5", "2.0"):
+        packages |= record("tide", version, "h_0", "linux-64")
+    write_channel(place.checkout / "channel", linux_64=packages)
+
+
+@pytest.mark.parametrize(
+    ("specs", "reason", "suggestion"),
+    [
+        # Only the Pythons of the versions that the spec allows, without the gap between them and others.
+        (["num <2"], "num 1.0 to 1.1 needs python 3.8.4 to 3.11.4", 'python = "3.11"'),
+        (["num 1.0.*"], "num 1.0 needs python >=3.9,<3.10.0a0 or python >=3.10,<3.11.0a0", 'python = "3.10"'),
+    ],
+)
+def test_a_conflict_with_python_says_which_python_would_do(
+    place: Workplace, specs: list[str], reason: str, suggestion: str
+) -> None:
+    write_builds(place)
+    one_step(place, '["./channel"]', *specs)
+    done = place.fails(1, "lock")
+    assert f"    {reason}\n" in done.err
+    assert f'  try: `{suggestion}` instead of `python = "3.12"`; that gives python 3.' in done.err
+
+
+def test_builds_for_other_pythons_are_not_mentioned(place: Workplace) -> None:
+    write_builds(place)
+    one_step(place, '["./channel"]', "frame", "tide 1.*")
+    done = place.fails(1, "lock")
+    assert "because\n    frame 1.0 needs tide >=2\n  try:" in done.err
+    assert "leave out `python" not in done.err
+
+
 def test_a_cut_off_spares_channels_that_state_no_times(place: Workplace) -> None:
     undated = record("extra", "0.7", "0", "linux-64")
     for entry in undated.values():

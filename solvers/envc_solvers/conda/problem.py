@@ -19,6 +19,12 @@ class CondaRoot(msgspec.Struct, frozen=True):
     spec: MatchSpec
     text: str  # as written
     origin: KeyPath = ()
+    setting: str = ""  # the setting that it stands for, as written: ``python = "3.12"``. It cannot be left out
+
+    @property
+    def words(self) -> str:
+        """What the user wrote, for suggestions."""
+        return self.setting or self.text
 
 
 class ForbiddenRecords(msgspec.Struct, frozen=True):

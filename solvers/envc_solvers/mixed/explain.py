@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc_solvers.conda.explain.conflict import CondaConflict, CondaUnsolvable
+from envc_solvers.conda.explain.suggest import python_setting
 from envc_solvers.conda.language.matchspec import MatchSpec
 from envc_solvers.conda.problem import CondaRoot
 from envc_solvers.correction import correct, in_words
@@ -19,6 +20,7 @@ from envc_solvers.mixed.rounds import Answers, Failure, Round, run
 from envc_solvers.origin import KeyPath
 from envc_solvers.pypi.explain.conflict import PyPIConflict, PyPIUnsolvable
 from envc_solvers.pypi.problem import PyPIRoot
+from envc_solvers.solution import Solution
 
 if TYPE_CHECKING:
     from envc_solvers.mixed.problem import MixedProblem
@@ -51,20 +53,20 @@ def _objection(failed: Round) -> Objection:
 def _suggest(conflict: MixedConflict, problem: MixedProblem, answers: Answers) -> str:
     """A suggestion that was tried on the whole problem: one change if a single one helps, else several; else ""."""
     for words, changed in islice(_changes(conflict, problem), _MOST_TRIALS):
-        if _refusal(changed, answers) is None:
-            return words
+        found = _solved(changed, answers)
+        if isinstance(found, Solution):
+            return words or f"`{python_setting(found)}`"
     return _suggest_several(conflict, problem, answers)
 
 
-def _refusal(problem: MixedProblem, answers: Answers) -> SolverError | None:
-    """The error if there is no solution, else None."""
+def _solved(problem: MixedProblem, answers: Answers) -> Solution | SolverError:
+    """The solution, or the error if there is none."""
     try:
-        run(problem, answers, MAX_ROUNDS)
+        return run(problem, answers, MAX_ROUNDS)
     except Failure as failure:
         return _without_suggestion(failure, problem)
     except SolverError as error:
         return error
-    return None
 
 
 Stated = tuple[str, KeyPath]  # a requirement of either kind as it is written, and where
@@ -98,8 +100,8 @@ def _suggest_several(conflict: MixedConflict, problem: MixedProblem, answers: An
         conda = tuple(root for root in specs if root.spec.name == "python" or (root.text, root.origin) in staying)
         pypi = tuple(root for root in roots if (str(root.requirement), root.origin) in staying)
         smaller = replace(problem, conda=replace(problem.conda, specs=conda), pypi=replace(problem.pypi, roots=pypi))
-        error = _refusal(smaller, answers)
-        if error is None:
+        error = _solved(smaller, answers)
+        if isinstance(error, Solution):
             return ()
         if isinstance(error, MixedUnsolvable | CondaUnsolvable | PyPIUnsolvable):
             return numbers(_roots_of(error.conflict)) or kept
@@ -131,7 +133,8 @@ def _changes(conflict: MixedConflict, problem: MixedProblem) -> Iterator[tuple[s
         root = problem.conda.specs[number]
         bare = MatchSpec(name=root.spec.name)
         if root.spec != bare:
-            yield f"`{bare.name}` instead of `{root.text}`", conda(number, replace(root, spec=bare, text=bare.name))
+            words = "" if root.setting else f"`{bare.name}` instead of `{root.text}`"  # "": the Python that is found
+            yield words, conda(number, replace(root, spec=bare, text=bare.name))
     for number in roots:
         requirement = problem.pypi.roots[number].requirement
         if requirement.specifier:

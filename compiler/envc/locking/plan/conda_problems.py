@@ -35,7 +35,9 @@ def conda_problem(
     """
     target = step_target.target.name
     text = python_spec(step_target.python)
-    python = CondaRoot(parse_matchspec(text), text, _python_at(manifest, step_target))
+    requested_python = manifest.steps[step_target.step].python or manifest.python
+    setting = f'python = "{requested_python.text}"'
+    python = CondaRoot(parse_matchspec(text), text, _python_at(manifest, step_target), setting)
     overrides = [
         f"{name}={version}" for name, version in manifest.virtual_packages.get(step_target.target.name, {}).items()
     ]

@@ -24,13 +24,15 @@ from envc_solvers.conda.search.encode import NOTHING, ROOT, Encoder
 from envc_solvers.conda.search.table import Table
 from envc_solvers.nearest import STRICT, nearest_name
 from envc_solvers.sat.core import Fact
-from envc_solvers.sat.domain import ABSENT, ranks
+from envc_solvers.sat.domain import ABSENT, bit, ranks
 from envc_solvers.sat.nogood import Forbidden, Requires
 
 if TYPE_CHECKING:
     from envc_solvers.conda.language.index import Repodata
     from envc_solvers.conda.problem import CondaProblem
 
+_PYTHON = "python"
+_MOST_RANGES = 4
 _ELSEWHERE = ("linux-64", "osx-arm64", "win-64")  # where else a package is looked for
 
 
@@ -41,6 +43,7 @@ class Diagnosis:
         self._problem = problem
         self._repodata = repodata
         self._encoder = encoder
+        self._python = 0  # the records of `python` that the specs allow; 0 if the conflict does not depend on them
 
     def reasons(self, all_facts: Iterable[Fact]) -> list[Reason]:
         """The dependencies, starting from the specs, each with the reason if nothing can meet it; then the forbidden
@@ -49,6 +52,7 @@ class Diagnosis:
         all_facts = list(all_facts)
         facts = [fact for fact in all_facts if isinstance(fact, Requires)]
         found: dict[Reason, None] = {}
+        self._python = self._python_of_specs(facts)
         for requirer in self._in_order(facts):
             on: dict[int, list[Requires]] = {}
             for fact in facts:
@@ -113,16 +117,74 @@ class Diagnosis:
             return [] if met else [self._unmet("", variable, specs, allowed)]
         table = self._encoder.tables[requirer]
         candidates = candidates & relevant & table.selectable & ~ABSENT or candidates & table.selectable & ~ABSENT
+        if variable != NOTHING and met:
+            candidates = self._bearing(table, name, candidates, relevant)
+            if not candidates:
+                return []
         package = f"{table.name} {span(table, candidates)}".strip()
         if variable == NOTHING:
             return [Unreadable(package, "", self._unreadable(table, candidates))]
         mentions = [(text, needed) for text, mask, needed in table.mentions(name) if mask & candidates]
         specs = tuple(dict.fromkeys(text for text, _ in mentions))
         kind = Needs if any(needed for _, needed in mentions) else Constrains
-        reasons: list[Reason] = [kind(package, name, specs, span(self._encoder.tables[variable], allowed & ~ABSENT))]
+        allowed_by_these = self._allowed(table, name, candidates, self._encoder.tables[variable])
+        reasons: list[Reason] = [kind(package, name, specs, ranges(self._encoder.tables[variable], allowed_by_these))]
         if not met:
             reasons.append(self._unmet(package, variable, specs, allowed))
         return reasons
+
+    def _python_of_specs(self, facts: list[Requires]) -> int:
+        masks = [
+            fact.allowed
+            for fact in facts
+            if fact.requirer == ROOT and self._encoder.tables[fact.variable].name == _PYTHON
+        ]
+        mask = -1 if masks else 0
+        for each in masks:
+            mask &= each
+        return mask & ~ABSENT
+
+    def _bearing(self, table: Table, name: str, candidates: int, relevant: int) -> int:
+        """Of the candidates that need something, those that matter for the Python of the specs; 0 for none.
+
+        A proof also has the builds for other Pythons. What these need of other packages does not matter, and that they
+        need another Python matters only for versions without a build for this one.
+        """
+        python = next((other for other in self._encoder.tables if other.name == _PYTHON), None)
+        if not self._python or python is None or table.name == _PYTHON:
+            return candidates
+        every = relevant & table.selectable & ~ABSENT
+        fitting = sum(
+            bit(place)
+            for place in ranks(every | candidates)
+            if self._allowed(table, _PYTHON, bit(place), python) & self._python
+        )
+        if name != _PYTHON:
+            return candidates & fitting or candidates
+        served = {version_key(table.records[place].version) for place in ranks(fitting & every)}
+        return sum(bit(place) for place in ranks(candidates) if version_key(table.records[place].version) not in served)
+
+    @staticmethod
+    def _allowed(table: Table, name: str, candidates: int, on: Table) -> int:
+        """The records of a name that at least one of these candidates allows."""
+        parts = [(candidates, sum(bit(place) for place in range(len(on.records))))]
+        for text, mask, _ in table.mentions(name):
+            if not mask & candidates:
+                continue
+            try:
+                matching = on.matching(parse_matchspec(text))
+            except InvalidMatchSpec:
+                matching = 0
+            split = (
+                (part & side, records & limit)
+                for part, records in parts
+                for side, limit in ((mask, matching), (~mask, -1))
+            )
+            parts = [(part, records) for part, records in split if part]
+        found = 0
+        for _, records in parts:
+            found |= records
+        return found
 
     @staticmethod
     def _unreadable(table: Table, candidates: int) -> str:
@@ -193,6 +255,24 @@ def nearest_package(name: str, problem: CondaProblem, repodata: Repodata) -> str
         for other in repodata.names(channel, subdir)
     }
     return nearest_name(name, known, STRICT)
+
+
+def ranges(table: Table, mask: int) -> str:
+    """The versions in a mask as ranges without gaps: ``1.2.0``, ``1.2.0 to 1.9.1 or 2.1``; the first ones of many."""
+    texts = {version_key(record.version): record.version for record in table.records}
+    chosen = {version_key(table.records[place].version) for place in ranks(mask)}
+    found: list[list[str]] = []
+    is_open = False
+    for key in sorted(texts):
+        if key in chosen and is_open:
+            found[-1].append(texts[key])
+        elif key in chosen:
+            found.append([texts[key]])
+        is_open = key in chosen
+    parts = [run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in found]
+    if len(parts) > _MOST_RANGES:
+        parts = [*parts[: _MOST_RANGES - 1], f"…, at most {found[-1][-1]}"]
+    return " or ".join(parts)
 
 
 def span(table: Table, mask: int) -> str:

@@ -27,7 +27,7 @@ class Limiting(Reason, frozen=True):
     """Versions of a package accept only some versions of a name."""
 
     specs: tuple[str, ...]  # distinct specs, as records state them
-    allowed: str  # versions that any of these specs allows, as a range; "" for none
+    allowed: str  # versions that any of these specs allows, as ranges; "" for none
 
 
 class Needs(Limiting, frozen=True):

@@ -31,6 +31,8 @@ _MOST_TRIALS = 12
 _CONFLICTS_OF_SEVERAL = 60  # in all trials of several changes
 _VERSIONS = re.compile(r"[<>=~!]*\s*([0-9][0-9a-z.]*)").findall
 
+_NEW_PYTHON = "\0"  # stands for the Python of the solution in a description
+
 Change = tuple["CondaProblem", str, str]  # the changed problem, its description, and the name of the pin to mention
 
 
@@ -45,7 +47,7 @@ def suggest(
     for changed, words, name in islice(_changes(problem, repodata, numbers, list(reasons)), _MOST_TRIALS):
         solution = trials.solution(changed, repodata)
         if solution is not None:
-            return words + _giving(solution, (name,))
+            return words.replace(_NEW_PYTHON, python_setting(solution)) + _giving(solution, (name,))
     return _suggest_several(problem, repodata, tables, numbers) if numbers else ""
 
 
@@ -53,9 +55,13 @@ def _suggest_several(problem: CondaProblem, repodata: Repodata, tables: Tables, 
     """Specs to leave out so that the rest can be met, and looser specs in place of some of them."""
     specs = problem.specs
     trials = Trials(_CONFLICTS_OF_SEVERAL, frugal=True)
+    settings = {number for number, root in enumerate(specs) if root.setting}  # which always stay
+    if settings.issuperset(numbers):
+        return ""
     dedicated = any(root.spec.channel for root in specs)  # then a spec decides which records others may match
 
-    def trial(kept: tuple[int, ...]) -> tuple[int, ...] | None:
+    def trial(others: tuple[int, ...]) -> tuple[int, ...] | None:
+        kept = tuple(sorted({*others, *settings}))
         if trials.is_over:
             return None
         smaller = msgspec.structs.replace(problem, specs=tuple(specs[number] for number in kept))
@@ -63,9 +69,11 @@ def _suggest_several(problem: CondaProblem, repodata: Repodata, tables: Tables, 
         solves = trials.solves(attempt)
         if solves is None:
             return None
-        return () if solves else specs_at_fault(attempt, kept) or kept
+        if solves:
+            return ()
+        return tuple(number for number in specs_at_fault(attempt, kept) if number not in settings) or others
 
-    correction = correct(len(specs), numbers, trial)
+    correction = correct(len(specs), tuple(number for number in numbers if number not in settings), trial)
     solution: Solution | None = None
 
     def choices(number: int) -> Iterator[CondaRoot]:
@@ -87,7 +95,7 @@ def _suggest_several(problem: CondaProblem, repodata: Repodata, tables: Tables, 
     # `suggest` has already tried to loosen single specs.
     instead = loosen(correction.left_out if len(correction.left_out) > 1 else (), choices, solves)
     texts = {number: root.text for number, root in instead.items()}
-    words = in_words([root.text for root in specs], correction, texts, "conda")
+    words = in_words([root.words for root in specs], correction, texts, "conda")
     return words + _giving(solution, [root.spec.name for root in instead.values()])
 
 
@@ -124,11 +132,22 @@ def _changes(
         root = problem.specs[number]
         bare = _bare(root)
         if bare is not None:
-            yield _with(problem, number, bare), f"`{bare.text}` instead of `{root.text}`", bare.spec.name
+            new = _NEW_PYTHON if root.setting else bare.text
+            yield _with(problem, number, bare), f"`{new}` instead of `{root.words}`", bare.spec.name
+    for reason in reasons:
+        if isinstance(reason, Hidden) and any(why.kind in ("too-new", "undated") for _, why in reason.records):
+            lifted = {**problem.exclude_newer_for, reason.on: None}
+            yield replace(problem, exclude_newer_for=lifted), f"lift the cut-off for {reason.on}", reason.on
     for number in reversed(numbers):
         specs = problem.specs[:number] + problem.specs[number + 1 :]
-        if specs:
+        if specs and not problem.specs[number].setting:
             yield replace(problem, specs=specs), f"leave out `{problem.specs[number].text}`", ""
+
+
+def python_setting(solution: Solution) -> str:
+    """The Python of a solution as a setting: ``python = "3.12"``."""
+    version = next((pin.version for pin in solution.pins if pin.name == "python"), "")
+    return f'python = "{".".join(version.split(".")[:2])}"'
 
 
 def _similar(root: CondaRoot, problem: CondaProblem, repodata: Repodata) -> CondaRoot | None:

@@ -61,7 +61,7 @@ def _needed(reason: Limiting) -> str:
         return specs
     if not reason.allowed:
         return f"{specs[:_LONGEST]}…"
-    return f"{reason.on} {reason.allowed} ({len(reason.specs)} different specs)"
+    return f"{reason.on} {reason.allowed}"
 
 
 def _no_package(reason: NoPackage) -> str:
