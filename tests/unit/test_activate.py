@@ -66,7 +66,7 @@ def test_numbers_in_a_file_of_variables_are_text_as_in_conda(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "leaving", ["cd /", "cd ..", "cd /; PWD=$HOME", "cd /; unset PWD", "cd() { return 1; }; command cd /"]
 )
-def test_a_script_that_leaves_the_folder_takes_nobody_along(leaving: str, with_bash: bool, tmp_path: Path) -> None:
+def test_a_script_that_leaves_the_folder_does_not_move_the_step(leaving: str, with_bash: bool, tmp_path: Path) -> None:
     """Neither the next script nor the step."""
     folder = tmp_path / "etc/conda/activate.d"
     put(folder / "a.sh", f"{leaving}\n")
