@@ -16,6 +16,7 @@ MAX_TRIES = 200_000  # candidates; the hardest benchmark sets need a few thousan
 
 Prereleases = Literal["if-necessary", "never", "allow"]
 Strategy = Literal["highest", "lowest", "lowest-direct"]
+Fallback = Literal["refuse", "older"]  # for a newest release that cannot be used: refuse, or take an older one
 
 
 class PyPIRoot(msgspec.Struct, frozen=True):
@@ -30,6 +31,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     prereleases: Prereleases = "if-necessary"
     prereleases_for: frozenset[str] = frozenset()  # names whose pre-releases are allowed as well
+    finals_only: frozenset[str] = frozenset()  # names whose pre-releases were found to be unnecessary
+    sdist: Fallback = "refuse"  # where newer releases are, or need, source distributions that may not be built
+    direct_dependencies: Fallback = "refuse"  # where newer releases require something from a URL
     strategy: Strategy = "highest"
     exclude_newer: int | None = None  # seconds since the epoch, UTC; files uploaded at or after it are ignored
     exclude_newer_for: dict[str, int | None] = {}  # per name; None lifts the cut-off

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from resolvelib.resolvers import ResolutionImpossible
 
-from envc_solvers.errors import ProjectNotFound, SolverError
+from envc_solvers.errors import ProjectNotFound, SolverError, Unanswered
 from envc_solvers.pypi.language.markers import Answer, Markers, marker_environment
 from envc_solvers.pypi.problem import MAX_TRIES, Budget, PyPIProblem
 from envc_solvers.pypi.search.journal import Journal
+from envc_solvers.pypi.search.project import is_prerelease
 from envc_solvers.pypi.search.replay import RecordedIndex
 from envc_solvers.pypi.search.run import SearchContext, in_order, search
 from envc_solvers.pypi.search.search import SearchLimit
@@ -53,9 +54,22 @@ def attempt(problem: PyPIProblem, index: Index, answers: MutableMapping[str, Ans
         raise refuse_urls(problem, direct)
     context, journal = SearchContext(RecordedIndex(index), markers, budget), Journal()
     try:
-        return search(problem, context, journal)
+        solution = search(problem, context, journal)
     except (ResolutionImpossible, ProjectNotFound, SearchLimit) as error:
         raise FailedSearch(error, problem, context, journal) from error
+    if problem.policy.prereleases == "if-necessary" and any(is_prerelease(pin.version) for pin in solution.pins):
+        from envc_solvers.pypi.prereleases import without_unneeded  # late: few solutions have pre-releases
+
+        return without_unneeded(problem, solution, context.index, markers, lambda other: _trial(other, context))
+    return solution
+
+
+def _trial(problem: PyPIProblem, context: SearchContext) -> Solution | None:
+    """The solution of a problem, None if there is none or if it could not be found."""
+    try:
+        return search(problem, context, Journal())
+    except (ResolutionImpossible, ProjectNotFound, SearchLimit, Unanswered):
+        return None
 
 
 class FailedSearch(Exception):

@@ -12,13 +12,11 @@ from envc.locking.builds.builder import Builder, Built, LockRequirements
 from envc.locking.builds.origin import Archive, Origin
 from envc.locking.builds.references import Reference, read_static
 from envc.model.graph import SourceFile
-from envc_solvers.pypi.language.index import File, Release, View
+from envc_solvers.pypi.language.index import File, Release, View, is_sdist
 from envc_solvers.pypi.language.requirement import Metadata, Requirement, sorted_requirements
 from envc_solvers.pypi.language.tags import rank_files, version_of, wheel_tags
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Python, Target
-
-_SDISTS = (".tar.gz", ".zip", ".tar.bz2")
 
 
 class BuildRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,12 +153,13 @@ class SourceIndex:
         view = self._listed.view(name)
         releases = {Version(release.version): release for release in view.releases}
         for file in self._listed.files(name):
-            version = version_of(file.name, name) if file.name.endswith(_SDISTS) else None
+            version = version_of(file.name, name) if is_sdist(file.name) else None
             if version is None:
                 continue
             release = releases.get(version) or Release.of(str(version), ())
             releases[version] = Release.of(release.version, (*release.files, file))
-        return View(name, view.source, tuple(releases[version] for version in sorted(releases, reverse=True)))
+        usable = View(name, view.source, tuple(releases[version] for version in sorted(releases, reverse=True)))
+        return usable.with_others(other for other in view.others if Version(other.version) not in releases)
 
     def _origin(self, view: View, file: File) -> Origin:
         reference = self._references.get(view.name)

@@ -20,14 +20,14 @@ from envc_solvers.pypi.explain.subjects import (
     Subject,
 )
 from envc_solvers.pypi.explain.wording import span
-from envc_solvers.pypi.language.index import View
+from envc_solvers.pypi.language.index import View, is_sdist
 from envc_solvers.pypi.language.specifier import allows, parsed
 from envc_solvers.pypi.language.tags import FileMismatch, mismatch, version_of, wheel_tags
 from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.candidate import Need
 from envc_solvers.pypi.search.journal import Journal, Requirer
-from envc_solvers.pypi.search.project import Rules, is_prerelease, names_exactly, places_within
-from envc_solvers.pypi.search.rejection import PRERELEASE, Rejection
+from envc_solvers.pypi.search.project import Rules, has_final_sdist, is_prerelease, names_exactly, places_within
+from envc_solvers.pypi.search.rejection import NO_FILE, PRERELEASE, SDIST, Rejection
 from envc_solvers.pypi.search.run import SearchContext
 from envc_solvers.target import Python
 
@@ -90,6 +90,38 @@ class Diagnosis:
             collapsed = self._collapsed({cause: by_cause[cause] for cause in conflicting})
             found.append(msgspec.structs.replace(subject, causes=(*collapsed, *narrowing)))
         return found
+
+    def newest_refused(self, root: PyPIRoot) -> Subject | None:
+        """The releases that a root allows and the rules refuse, as far as they are newer than all that can be chosen.
+
+        They are never tried, so a search that fails knows nothing about them. None if there are none.
+        """
+        name, specifier = root.requirement.name, root.requirement.specifier
+        if name in self._journal.not_found or name in self._problem.provided:
+            return None
+        view = self._index.view(name)
+        named = names_exactly(specifier)
+        usable = {id(release) for release in view.releases}
+        reasons: dict[Rejection, list[str]] = {}
+        for release in sorted((*view.releases, *view.others), key=lambda each: parsed(each.version), reverse=True):
+            if not allows(specifier, release.version):
+                continue
+            if is_prerelease(release.version) and self._rules.prereleases(name) != "allow":
+                continue
+            files = release.files
+            why = next((why for file in files if (why := self._rules.refuses(file, name, named)) is not None), None)
+            if id(release) in usable and any(self._rules.refuses(file, name, named) is None for file in files):
+                break
+            if why is None:
+                why = SDIST if is_sdist(files[0].name) else NO_FILE
+            reasons.setdefault(why, []).append(release.version)
+        else:
+            return None  # no release can be chosen, and the search says so
+        if not reasons:
+            return None
+        cause = Cause(str(root.requirement), str(root.requirement), root.origin)
+        rejected = tuple((tuple(versions), why) for why, versions in reasons.items())
+        return Refused(name, (cause,), _shown({specifier}), rejected, every=False)
 
     def _collapsed(self, by_cause: dict[Cause, Requirer]) -> list[Cause]:
         """The causes. If versions of one package state many lower bounds, only the lowest one is kept."""
@@ -154,13 +186,17 @@ class Diagnosis:
         likely = (view.releases[place] for place in places_within(view, specifiers))
         matching = [release for release in likely if all(allows(one, release.version) for one in specifiers)]
         named = any(map(names_exactly, specifiers))
+        rule = self._rules.prereleases(name)
+        only_early = matching and all(is_prerelease(release.version) for release in matching)
+        if only_early and rule == "last" and has_final_sdist(view, frozenset(specifiers), self._rules):
+            return self._absent(name, specifiers, view)
         broken = self._journal.broken.get(name, {})
         reasons: dict[Rejection | None, list[str]] = {}  # why versions cannot be used; None for those that could be
         for release in matching:
             why = broken.get(release.version)
             for file in release.files:
                 why = why or self._rules.refuses(file, name, named)
-            if why is None and self._rules.prereleases(name) == "never" and is_prerelease(release.version):
+            if why is None and rule == "never" and is_prerelease(release.version):
                 why = PRERELEASE
             reasons.setdefault(why, []).append(release.version)
         usable = reasons.pop(None, None)

@@ -14,7 +14,7 @@ from resolvelib.resolvers import ResolutionImpossible
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.explain.conflict import PyPIConflict, PyPIGaveUp, PyPIUnsolvable
 from envc_solvers.pypi.explain.diagnose import Diagnosis
-from envc_solvers.pypi.explain.subjects import Cause, FromUrl
+from envc_solvers.pypi.explain.subjects import Cause, Conflicting, FromUrl
 from envc_solvers.pypi.explain.suggest import suggest
 from envc_solvers.pypi.problem import Budget, PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.journal import Journal
@@ -129,6 +129,9 @@ def _conflict(problem: PyPIProblem, context: SearchContext, journal: Journal, mi
     # In the order in which they failed, so that the newest candidates come first.
     names = dict.fromkeys([*journal.clashes, *journal.broken, *journal.not_found])
     subjects = [subject for name in names for subject in diagnosis.subjects(name)]
+    said = {subject.project for subject in subjects if not isinstance(subject, Conflicting)}
+    newest = (diagnosis.newest_refused(root) for root in diagnosis.roots if root.requirement.name not in said)
+    subjects = [*(subject for subject in newest if subject is not None), *subjects]
     projects = {subject.project for subject in subjects}
     # An override is part of the conflict if it is on one of these projects.
     overrides = [

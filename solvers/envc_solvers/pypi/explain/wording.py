@@ -117,5 +117,9 @@ def _verdict(why: Rejection, plural: bool) -> str:
             return "are pre-releases" if plural else "is a pre-release"
         case "metadata":
             return f"{'have' if plural else 'has'} metadata that cannot be used: {why.detail}"
+        case "sdist":
+            return "exist as source distributions only" if plural else "exists as source distribution only"
+        case "no-file":
+            return f"{'have' if plural else 'has'} no file for this target"
         case "url":
             return f"{'require' if plural else 'requires'} {why.detail} from a URL"

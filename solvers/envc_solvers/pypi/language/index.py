@@ -9,6 +9,8 @@ import msgspec
 
 from envc_solvers.pypi.language.requirement import Metadata, Requirement
 
+SDISTS = (".tar.gz", ".zip", ".tar.bz2")
+
 
 class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One file of a project, as listed on an index page."""
@@ -20,6 +22,11 @@ class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
     requires_python: str = ""
     yanked: str | None = None  # None if not yanked; otherwise the reason, which may be ""
     metadata: str = ""  # sha256 of its core metadata, lower-case hex; "" if the index does not state it (PEP 714)
+
+
+def is_sdist(file: str) -> bool:
+    """Whether a file name is that of a source distribution."""
+    return file.endswith(SDISTS)
 
 
 def was_yanked(reason: str, *, plural: bool = False) -> str:
@@ -49,6 +56,7 @@ class Release(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _FILES = msgspec.msgpack.Decoder(tuple[File, ...])
+_RELEASES = msgspec.msgpack.Decoder(tuple[Release, ...])
 
 
 class View(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -61,6 +69,25 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False):
     name: str  # normalised
     source: str  # name of the source that it comes from
     releases: tuple[Release, ...]  # newest first (PEP 440)
+    # The releases without a file for this target: the newest, and all of them packed. See `others`.
+    newest_other: str = ""
+    packed_others: bytes = b""
+
+    @property
+    def others(self) -> tuple[Release, ...]:
+        """Releases without a file for this target, newest first, each with one file: its sdist, else some wheel.
+
+        Only those that are newer than the oldest final release of the view; and older final sdists, if the view has a
+        pre-release that is older than all its final releases. They are unpacked on each access.
+        """
+        return _RELEASES.decode(self.packed_others) if self.packed_others else ()
+
+    def with_others(self, others: Iterable[Release]) -> View:
+        """The view with these releases as its `others`, newest first."""
+        found = tuple(others)
+        if not found:
+            return View(self.name, self.source, self.releases)
+        return View(self.name, self.source, self.releases, found[0].version, _ENCODER.encode(found))
 
 
 class Index(Protocol):

@@ -7,7 +7,7 @@ view is a pure function of the files on a page and the tags.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from envc_solvers.target import Python, Target
 if TYPE_CHECKING:
     from packaging.version import Version
 
-    from envc_solvers.pypi.language.index import File, View
+    from envc_solvers.pypi.language.index import File, Release, View
 
 _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _LEGACY_GLIBC = {alias: (2, minor) for minor, alias in _LEGACY_MANYLINUX.items()}
@@ -237,18 +237,23 @@ def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[
     """
     from packaging.version import Version
 
-    from envc_solvers.pypi.language.index import Release, View  # late: `fits` needs none of them
+    from envc_solvers.pypi.language.index import SDISTS, Release, View  # late: `fits` needs none of them
 
     fits: dict[str, bool] = {}  # name part of a file: whether it spells this project
     versions: dict[str, Version | None] = {}  # text: parsed, None when malformed
     found: dict[Version, list[tuple[Kind, str, str, int]]] = {}
+    unused: dict[str, list[tuple[bool, str, int]]] = {}  # by version as spelt: whether it is a wheel, name, position
     for number, text in enumerate(names):
         if not text.endswith(".whl"):
+            ending = next((ending for ending in SDISTS if text.endswith(ending)), "")
+            if ending:
+                unused.setdefault(text[: -len(ending)].rpartition("-")[2], []).append((False, text, number))
             continue
         project, _, rest = text.partition("-")
         spelling, _, suffix = rest.partition("-")
         kind = tags.kind(suffix)
         if kind is None:
+            unused.setdefault(spelling, []).append((True, text, number))
             continue
         fit = fits.get(project)
         if fit is None:
@@ -270,7 +275,43 @@ def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[
         files = [(wheel[2], file) for wheel, file in wheels if file is not None]
         if files:
             releases.append(Release.of(files[0][0], (file for _, file in files)))
-    return View(name, source, tuple(releases))
+    view = View(name, source, tuple(releases))
+    # Most source distributions stand beside a wheel, whose version has been parsed already.
+    unused = {spelling: files for spelling, files in unused.items() if spelling not in versions}
+    return view.with_others(_others(name, found, unused, file_at)) if releases and unused else view
+
+
+def _others(
+    name: str,
+    usable: Collection[Version],
+    unused: Mapping[str, list[tuple[bool, str, int]]],
+    file_at: Callable[[int], File | None],
+) -> Iterator[Release]:
+    """The releases for `View.others`, from the files that do not match, by version as spelt."""
+    from packaging.version import Version
+
+    from envc_solvers.pypi.language.index import Release
+
+    others: dict[Version, list[tuple[bool, str, int]]] = {}
+    for spelling, files in unused.items():
+        try:
+            version = Version(spelling)
+        except ValueError:
+            continue
+        if version not in usable:
+            others.setdefault(version, []).extend(files)
+    final = min((version for version in usable if not version.is_prerelease), default=None)
+    has_early = final is None or min(usable) < final
+    for version in sorted(others, reverse=True):
+        is_older = final is not None and version < final
+        if is_older and (not has_early or version.is_prerelease):
+            continue
+        for is_wheel, text, number in sorted(others[version]):
+            if not (is_older and is_wheel) and version_of(text, name) == version:
+                file = file_at(number)
+                if file is not None:
+                    yield Release.of(str(version), (file,))
+                    break
 
 
 def version_of(file: str, name: str) -> Version | None:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
-from envc_solvers.pypi.language.index import File, Release, View
+from envc_solvers.pypi.language.index import File, Release, View, is_sdist
 from envc_solvers.pypi.language.specifier import (
     Place,
     allows,
@@ -112,6 +112,8 @@ class Rules:
         policy = self.policy
         if policy.prereleases == "allow" or name in policy.prereleases_for:
             return "allow"
+        if name in policy.finals_only:
+            return "never"
         return "last" if policy.prereleases == "if-necessary" else "never"
 
     def refuses(self, file: File, name: str, named: bool) -> Rejection | None:
@@ -124,6 +126,22 @@ class Rules:
         if file.yanked is not None and not named and file.sha256 not in self.locked_files:
             return Rejection("yanked", file.yanked)
         return None
+
+
+def has_final_sdist(view: View, specifiers: frozenset[str], rules: Rules) -> bool:
+    """Whether a final release within these specifier sets exists as source distribution only.
+
+    Then no pre-release is necessary (PEP 440), unless the policy ignores what exists as source only.
+    """
+    if rules.policy.sdist == "older" or not view.newest_other:
+        return False
+    named = any(map(names_exactly, specifiers))
+    return any(
+        not is_prerelease(release.version)
+        and _within(specifiers, release.version)
+        and any(is_sdist(file.name) and rules.refuses(file, view.name, named) is None for file in release.files)
+        for release in view.others
+    )
 
 
 class Project:
@@ -164,6 +182,8 @@ class Project:
                     continue
             if (candidate := self._candidate(number, named)) is not None:
                 yield candidate
+        if later and has_final_sdist(self.view, specifiers, self._rules):
+            return
         for number in later:
             if (candidate := self._candidate(number, named)) is not None:
                 yield candidate

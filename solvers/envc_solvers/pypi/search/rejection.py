@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-RejectionKind = Literal["too-new", "no-upload-time", "requires-python", "yanked", "prerelease", "metadata", "url"]
+RejectionKind = Literal[
+    "too-new", "no-upload-time", "requires-python", "yanked", "prerelease", "metadata", "url", "sdist", "no-file"
+]
 
 
 class Rejection(NamedTuple):
@@ -17,3 +19,5 @@ class Rejection(NamedTuple):
 TOO_NEW = Rejection("too-new")
 NO_UPLOAD_TIME = Rejection("no-upload-time")
 PRERELEASE = Rejection("prerelease")
+SDIST = Rejection("sdist")
+NO_FILE = Rejection("no-file")
