@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from envc_solvers.passed_over import PassedOver
+
 if TYPE_CHECKING:
     from envc_solvers.pypi.language.requirement import Requirement
 
@@ -44,3 +46,4 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     # The oldest patch release of Python that the PyPI packages hold for (see `pypi.patch_releases`).
     patch: int = 0
+    passed_over: tuple[PassedOver, ...] = ()  # newer releases that were not chosen, sorted

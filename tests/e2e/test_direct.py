@@ -366,7 +366,7 @@ def test_without_git_a_hint_is_shown(place: Workplace, tmp_path: Path) -> None:
 def test_an_sdist_of_an_index_is_built_if_there_is_no_wheel(place: Workplace, index: IndexServer) -> None:
     index.add(build_wheel("acme", "1.0"))
     source = index.add(sdist("acme", "2.0", project_files("acme", "2.0", depends='"gamma"')))
-    place.write(manifest('"acme"', policy=""))
+    place.write(manifest('"acme"', policy='sdist = "older"'))
     place.ok("lock")
     assert locked(place)["pypi:acme"]["version"] == "1.0"
     place.write(manifest('"acme"'))

@@ -8,6 +8,7 @@ import msgspec
 
 from envc.locking.plan.freshness import Reason
 from envc.locking.review.changes import Change
+from envc.locking.review.passed_over import PassedOverPackage, of_graph
 from envc.locking.review.pythons import ChosenPython
 from envc.locking.review.yanked import YankedPackage, yanked
 from envc.model.digest import Sha256
@@ -37,6 +38,7 @@ class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
     pythons: tuple[ChosenPython, ...]  # of the steps, in the order of the manifest
     left: tuple[Reason, ...]  # why the lock is still out of date for step-targets that were not selected
     yanked: tuple[YankedPackage, ...]  # sorted
+    passed_over: tuple[PassedOverPackage, ...]  # newer releases that were not chosen, sorted
 
     @classmethod
     def of(cls, outcome: LockOutcome) -> LockedDocument:
@@ -51,6 +53,7 @@ class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
             pythons=outcome.pythons,
             left=outcome.left,
             yanked=yanked(outcome.graph),
+            passed_over=outcome.passed_over,
         )
 
 
@@ -87,10 +90,11 @@ class CheckedDocument(msgspec.Struct, frozen=True, kw_only=True):
     lock: str  # path of the lock file
     stale: tuple[Reason, ...]  # always empty
     yanked: tuple[YankedPackage, ...]  # sorted
+    passed_over: tuple[PassedOverPackage, ...]  # newer releases that the lock does not have, sorted
 
     @classmethod
     def of(cls, path: Path, graph: LockGraph) -> CheckedDocument:
-        return cls(lock=str(path), stale=(), yanked=yanked(graph))
+        return cls(lock=str(path), stale=(), yanked=yanked(graph), passed_over=of_graph(graph))
 
 
 class BundledStep(msgspec.Struct, frozen=True, kw_only=True):

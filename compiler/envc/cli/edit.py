@@ -128,4 +128,8 @@ def _edit(action: Literal["add", "remove"], options: EditOptions, *, raw: bool =
         lines = [f"{verb} {outcome.path.name}"] if outcome.locked is None else lock_lines(outcome.locked)
         for line in lines:
             terminal.note(line)
+        if outcome.locked is not None and outcome.locked.passed_over:
+            from envc.cli.passed_over import tell_passed_over
+
+            tell_passed_over(outcome.locked, terminal)
     return 0

@@ -24,7 +24,7 @@ from envc.cli.progress import Terminal
 from envc.context import Context
 from envc.errors import UsageError
 from envc.locking.plan.project import NamedUpgrade, Project, Selection, Upgrades
-from envc.pipeline.lock import LockRequest, check, lock
+from envc.pipeline.lock import LockRequest, check, lock, recorded_passed_over
 from envc.pipeline.project import open_project
 
 
@@ -57,6 +57,14 @@ class LockOptions(msgspec.Struct, frozen=True, kw_only=True):
             help="Take the files of this package even if their bytes have changed since they were locked. Repeatable.",
         ),
     ] = ()
+    build: Annotated[
+        tuple[str, ...],
+        option(
+            "--build",
+            metavar="NAME",
+            help="Allow building this project from source: write it into policy.build of the manifest. Repeatable.",
+        ),
+    ] = ()
     steps: Annotated[tuple[str, ...], option("--step", metavar="STEP", help="Relock only this step. Repeatable.")] = ()
     targets: Targets = ()
     resolution: Annotated[
@@ -87,6 +95,11 @@ def command(options: LockOptions) -> int:
             limits=limits(options.time_limit, options.max_candidates),
         )
         project = open_project(choose_manifest(options.manifest, options.manifest_option), context, options.resolution)
+        if options.build and (options.check or options.verify or options.dry_run):
+            raise UsageError(
+                "--build changes the manifest, and --check, --verify and --dry-run change nothing",
+                "leave out one of them",
+            )
         if options.verify:
             if (
                 options.check
@@ -109,17 +122,30 @@ def command(options: LockOptions) -> int:
 
                 print_json(CheckedDocument.of(project.manifest.lock_path, graph))
             terminal.note(f"{project.manifest.lock_path.name} is up to date")
+            if graph.holds_passed_over:
+                from envc.cli.passed_over import tell_each  # late: few locks record any
+
+                tell_each(recorded_passed_over(graph), terminal)
             return 0
         named = tuple(map(NamedUpgrade.parse, options.packages))
         upgrades = Upgrades(everything=options.upgrade, packages=named, reuploads=options.reuploads)
         request = LockRequest(upgrades=upgrades, selection=selection, dry_run=options.dry_run)
-        outcome = lock(project, request, context)
+        if options.build:
+            from envc.pipeline.edit import lock_with_builds
+
+            outcome = lock_with_builds(project, options.build, request, context, options.resolution)
+        else:
+            outcome = lock(project, request, context)
     if options.as_json:
         from envc.cli.documents import LockedDocument
 
         print_json(LockedDocument.of(outcome))
     for line in lock_lines(outcome):
         terminal.note(line)
+    if outcome.passed_over:
+        from envc.cli.passed_over import tell_passed_over  # late: few locks have any
+
+        tell_passed_over(outcome, terminal)
     return 0
 
 

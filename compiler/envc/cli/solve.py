@@ -113,6 +113,9 @@ def command(options: SolveOptions) -> int:
                 from envc_solvers.pypi.language.index import was_yanked
 
                 terminal.warn(f"{pin.name} {pin.version} {was_yanked(pin.yanked)}")
+        for one in solution.passed_over:
+            text = f"{one.name} {one.version} is chosen: {one.newer} {one.reason}"
+            (terminal.warn if one.kind in ("sdist", "url", "no-file") else terminal.note)(text)
     if options.as_json:
         print_json(SolveDocument.of(solution))
     else:

@@ -62,6 +62,10 @@ def _lines(shown: Status) -> list[str]:
     lines += ["", f"{count(len(shown.steps), 'step-target')}, {count(shown.environments, 'environment')}"]
     lines += python_lines(shown.pythons)
     lines += map(str, shown.yanked)
+    if shown.passed_over:
+        from envc.cli.passed_over import lines_of  # late: few locks record any
+
+        lines += lines_of(shown.passed_over)
     if shown.fresh:
         return [*lines, "the lock is up to date"]
     return [*lines, "the lock is out of date: run `envc lock`", *(f"  {reason}" for reason in shown.reasons)]

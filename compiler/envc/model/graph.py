@@ -27,7 +27,7 @@ import msgspec
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.kinds import ArtifactKind, BuildOrigin, NoArch
 from envc.model.layout_names import usual_site
-from envc.model.lock_lines import LockedInput, StatedRequirement
+from envc.model.lock_lines import LockedInput, LockedPassedOver, StatedRequirement
 
 if TYPE_CHECKING:
     from envc_solvers.pypi.language.requirement import Requirement
@@ -210,6 +210,7 @@ class LockedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     interpreter: str = ""  # an InterpreterKind, "" without Python; not checked: an unknown kind makes the lock stale
     requires: tuple[LockedInput, ...]  # expanded inputs, sorted by their lines
     packages: tuple[PackageRef, ...]  # sorted
+    passed_over: tuple[LockedPassedOver, ...] = ()  # newer releases that were not chosen, sorted
 
     def patch_on(self, target_name: str) -> int:
         """The oldest patch release of Python that the packages for a target are for."""
@@ -237,6 +238,11 @@ class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
         return any(artifact.yanked is not None for package in self.packages for artifact in package.artifacts) or any(
             one.yanked is not None for build in self.builds for one in build.packages
         )
+
+    @property
+    def holds_passed_over(self) -> bool:
+        """Whether the lock records any release as passed over."""
+        return any(environment.passed_over for environment in self.environments)
 
     def builds_by_wheel(self) -> dict[Sha256, tuple[Build, ...]]:
         """The builds of each wheel that no source serves. Several sources may give the same wheel."""

@@ -23,6 +23,7 @@ Resolution = Literal["highest", "lowest", "lowest-direct"]
 Alignment = Literal["newest", "strong", "off"]
 RecordPolicy = Literal["lenient", "strict"]
 ChannelPriority = Literal["strict", "flexible", "disabled"]
+Fallback = Literal["refuse", "older"]  # if the newest release cannot be used: refuse, or take an older one
 Cutoff = datetime | timedelta  # a moment, or a span that counts back from now
 PackageCutoff = datetime | timedelta | Literal[False]  # False lifts the project's cut-off
 

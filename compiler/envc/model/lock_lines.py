@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from envc.model.reason import plain_reason
 from envc_solvers.pypi.language.requirement import canonicalize_name
 
 if TYPE_CHECKING:
+    from envc_solvers.passed_over import PassedOver
     from envc_solvers.pypi.language.requirement import Requirement
 
 Extra = tuple[str, str]  # project and extra, both normalised
 
 # How a canonical requirement with extras begins. A later bracket belongs to a path or a URL.
 _WITH_EXTRAS = re.compile(r"([a-z0-9-]+)\[([a-z0-9,-]+)\]")
+_PASSED_OVER = (
+    r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?) ([A-Za-z0-9._+!~-]+): ([a-z-]+)(?: (?! )((?:(?! @ ).)*?))?"
+    r"(?: @ ([A-Za-z0-9_.-]+(?:, [A-Za-z0-9_.-]+)*))?"
+)
 _EXTRA_CLAUSE = r"""extra\s*==\s*["']([^"']*)["']|["']([^"']*)["']\s*==\s*extra"""
 
 
@@ -51,6 +57,40 @@ class LockedInput(msgspec.Struct, frozen=True):
         """The extras that a PyPI requirement requests."""
         kind, _, requirement = self.text.partition(":")
         return frozenset(_requested_extras(requirement)) if kind == "pypi" else frozenset()
+
+
+class LockedPassedOver(msgspec.Struct, frozen=True, order=True):
+    """One line of an environment's ``passed-over``: ``hydra-core 1.3.8: sdist antlr4-python3-runtime @ win-64``.
+
+    It records a release that is newer than the locked one, and why it was not chosen when the environment was solved.
+    """
+
+    name: str  # normalised
+    newer: str  # version
+    kind: str  # a PassedOverKind; another one, of a later envc, is shown as it is
+    detail: str = ""  # as in `PassedOver`, without addresses
+    targets: tuple[str, ...] = ()  # names of the targets that it holds for, sorted; () for all of the environment's
+
+    @classmethod
+    def of(cls, found: PassedOver) -> LockedPassedOver:
+        is_foreign = found.kind in ("yanked", "metadata") or found.detail.startswith("what it needs")
+        detail = plain_reason(found.detail) if is_foreign else found.detail
+        return cls(found.name, found.newer, found.kind, " ".join(detail.split()).replace(" @ ", " … "))
+
+    @classmethod
+    def read(cls, line: str) -> LockedPassedOver | None:
+        """Read a line of a lock; None if it is not one of these."""
+        found = re.fullmatch(_PASSED_OVER, line)
+        if found is None:
+            return None
+        name, newer, kind, detail, targets = found.groups()
+        return cls(name, newer, kind, detail or "", tuple(sorted(set(targets.split(", ")))) if targets else ())
+
+    @property
+    def line(self) -> str:
+        text = f"{self.name} {self.newer}: {self.kind}"
+        text += f" {self.detail}" if self.detail else ""
+        return f"{text} @ {', '.join(self.targets)}" if self.targets else text
 
 
 class StatedRequirement(msgspec.Struct, frozen=True, gc=False):

@@ -10,6 +10,7 @@ from envc.model.kinds import (
     Alignment,
     ChannelPriority,
     Cutoff,
+    Fallback,
     InterpreterKind,
     PackageCutoff,
     Prereleases,
@@ -110,6 +111,8 @@ class ManifestPolicy(msgspec.Struct, frozen=True, kw_only=True):
     resolution: Resolution = "highest"
     align: Alignment = "newest"
     build: tuple[str, ...] = ()  # normalised names
+    sdist: Fallback = "refuse"  # for newer releases that are, or need, sources that may not be built
+    direct_dependencies: Fallback = "refuse"  # for newer releases that require something from a URL
     channel_priority: ChannelPriority = "strict"
     exclude_newer_package: dict[str, PackageCutoff] = {}
     record: RecordPolicy = "lenient"  # which wheels `bundle` accepts; no lock depends on it

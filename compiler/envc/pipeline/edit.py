@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,7 @@ from envc_solvers.nearest import nearest_name
 if TYPE_CHECKING:
     from envc.locking.plan.project import Project
     from envc.model.manifest import Manifest
+    from envc_solvers.pypi.problem import Strategy
 
 
 class EditRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,14 +100,41 @@ def edit_manifest(project: Project, request: EditRequest, context: Context) -> E
     if request.dry_run:
         locked = lock(opened(after), LockRequest(dry_run=True), context) if request.lock else None
         return EditOutcome(path=path, table=table, entries=entries, written=False, locked=locked)
-    _write(path, after)
     if not request.lock:
+        _write(path, after)
         return EditOutcome(path=path, table=table, entries=entries, written=True, locked=None)
+    locked = _lock_changed(path, before, after, context, lambda: open_project(str(path), context), LockRequest())
+    return EditOutcome(path=path, table=table, entries=entries, written=True, locked=locked)
+
+
+def lock_with_builds(
+    project: Project, names: tuple[str, ...], request: LockRequest, context: Context, resolution: Strategy | None
+) -> LockOutcome:
+    """``envc lock --build``: allow these projects to be built in the manifest, then lock. Errors as `edit_manifest`."""
+    path, prefix = project.manifest.path, project.manifest.prefix
+    before = path.read_bytes()
+    after = edit.change_bytes(before, lambda text: edit.allow_builds(text, prefix, names))
+    return _lock_changed(path, before, after, context, lambda: open_project(str(path), context, resolution), request)
+
+
+def _lock_changed(
+    path: Path,
+    before: bytes,
+    after: bytes,
+    context: Context,
+    reopen: Callable[[], Project],
+    request: LockRequest,
+) -> LockOutcome:
+    """Write the changed manifest and lock it. The manifest is restored if that fails."""
+    parse_manifest(after.decode("utf-8-sig"), path)
+    if after != before:
+        _write(path, after)
     try:
-        locked = lock(open_project(str(path), context), LockRequest(), context)
-        return EditOutcome(path=path, table=table, entries=entries, written=True, locked=locked)
+        return lock(reopen(), request, context)
     except (EnvcError, KeyboardInterrupt):
-        if _still_has(path, after):
+        if after == before:
+            pass
+        elif _still_has(path, after):
             _write(path, before)
             context.progress.note(f"{path.name} was restored, because it could not be locked")
         else:

@@ -19,11 +19,13 @@ from envc.pipeline.project import require_fresh_lock, this_platform, warn_of_yan
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from envc.locking.plan.expand import StepTarget
+    from envc.locking.plan.expand import StepTarget, StepTargetId
     from envc.locking.plan.plan import Plan
     from envc.locking.resolve.session import Solved
     from envc.locking.review.changes import Change
+    from envc.locking.review.passed_over import PassedOverPackage
     from envc.locking.review.pythons import ChosenPython
+    from envc_solvers.passed_over import PassedOver
 
 
 class LockRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +45,7 @@ class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     changes: tuple[Change, ...] = ()
     pythons: tuple[ChosenPython, ...] = ()
+    passed_over: tuple[PassedOverPackage, ...] = ()  # what the lock has and what this run has found, sorted
     left: tuple[Reason, ...] = ()  # why the lock is still out of date for step-targets that were not selected
 
 
@@ -73,8 +76,13 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
     start = time.monotonic()
     if graph is not None and request.upgrades == Upgrades() and is_fresh_for(project, selected):
         warn_of_yanked(graph, context)
-        pythons = chosen_pythons(manifest, project.step_targets)
-        return LockOutcome(path=manifest.lock_path, graph=graph, pythons=pythons, left=reasons(project))
+        return LockOutcome(
+            path=manifest.lock_path,
+            graph=graph,
+            pythons=chosen_pythons(manifest, project.step_targets),
+            passed_over=recorded_passed_over(graph),
+            left=reasons(project),
+        )
     from envc.locking.plan.expand import expand
     from envc.system.user_file import written_path
 
@@ -90,9 +98,11 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
     from envc.locking.plan.closure import new_conda_packages
     from envc.locking.plan.link import link, with_facts
     from envc.locking.review.changes import changes
+    from envc.locking.review.passed_over import of_graph
     from envc.locking.review.yanked import with_yanked
 
     choices, patches = dict(planned.choices), dict(planned.patches)
+    passed_over: dict[StepTargetId, tuple[PassedOver, ...]] = {}
     if solved is not None:
         if graph is not None:
             from envc.locking.plan.reuploads import refuse_reuploads
@@ -105,9 +115,10 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
             chosen = tuple(Choice.of_pin(pin, first.target, first.python, known) for pin in solution.pins)
             choices.update((step_target.id, chosen) for step_target in shared.step_targets)
             patches.update((step_target.id, solution.patch) for step_target in shared.step_targets)
+            passed_over.update((step_target.id, solution.passed_over) for step_target in shared.step_targets)
         choices = with_facts(choices, solved=[step_target.id for step_target in planned.solve])
     builds = solved.builds if solved is not None else ()
-    linked = link(planned.step_targets, choices, planned.options, graph, builds, patches)
+    linked = link(planned.step_targets, choices, planned.options, graph, builds, patches, passed_over)
     if solved is not None:
         linked = with_yanked(linked, solved.yanked)
     if solved is not None and (added := new_conda_packages(linked, graph, planned.solve)):
@@ -136,8 +147,19 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
         pythons=chosen_pythons(manifest, project.step_targets, gave_way),
         seconds=time.monotonic() - start,
         changes=changes(graph, linked),
+        # After -P, that other packages stay is what was asked for.
+        passed_over=of_graph(linked, {} if request.upgrades.packages else passed_over),
         left=_remaining_reasons(project, linked) if len(selected) < len(project.step_targets) else (),
     )
+
+
+def recorded_passed_over(graph: LockGraph) -> tuple[PassedOverPackage, ...]:
+    """What a lock records as passed over, sorted."""
+    if not graph.holds_passed_over:
+        return ()
+    from envc.locking.review.passed_over import of_graph  # late: few locks record any
+
+    return of_graph(graph)
 
 
 def _warn_of_missing_pythons(project: Project, solved: Iterable[StepTarget], context: Context) -> None:

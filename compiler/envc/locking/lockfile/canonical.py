@@ -49,6 +49,7 @@ def _canonical_environment(environment: LockedEnvironment) -> LockedEnvironment:
         requires=_canonical_inputs(environment),
         python_from=_canonical_floors(environment.python_from) if environment.python_from else (),
         packages=tuple(sorted(set(map(_canonical_ref, environment.packages)))),
+        passed_over=tuple(sorted(set(environment.passed_over))),
     )
 
 

@@ -108,6 +108,10 @@ class EnvironmentTable(Shape, frozen=True, kw_only=True):
     packages: Annotated[
         tuple[str, ...], Meta(description='Package ids; "id @ target, target" if only some targets have it')
     ]
+    passed_over: Annotated[
+        tuple[str, ...],
+        Meta(description="Newer releases that were not chosen, and why; informs people, decides nothing"),
+    ] = ()
 
 
 class LockDocument(Shape, frozen=True, kw_only=True):

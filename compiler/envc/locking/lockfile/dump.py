@@ -92,6 +92,8 @@ def _dump_environment(environment: LockedEnvironment) -> str:
         text += f"interpreter = {_dump_string(environment.interpreter)}\n"
     text += _pair_of_lines("requires", (_dump_string(one.line) for one in environment.requires))
     text += _pair_of_lines("packages", (_dump_string(render_ref(ref)) for ref in environment.packages))
+    if environment.passed_over:
+        text += _pair_of_lines("passed-over", (_dump_string(one.line) for one in environment.passed_over))
     return text
 
 

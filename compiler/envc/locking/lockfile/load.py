@@ -30,7 +30,7 @@ from envc.model.graph import (
 )
 from envc.model.hidden import HIDDEN
 from envc.model.limits import LOCK_BYTES
-from envc.model.lock_lines import LockedInput
+from envc.model.lock_lines import LockedInput, LockedPassedOver
 from envc_solvers.malformed import malformed, reason_of
 
 # Ids, names, versions, builds and layouts become parts of paths. None of them can contain an address.
@@ -175,7 +175,16 @@ class _Reader:
                 self._refs.get(line) or self._ref(line, f"{at}.packages[{index}]")
                 for index, line in enumerate(table.packages)
             ),
+            passed_over=tuple(
+                self._passed_over(line, f"{at}.passed-over[{index}]") for index, line in enumerate(table.passed_over)
+            ),
         )
+
+    def _passed_over(self, line: str, at: str) -> LockedPassedOver:
+        found = LockedPassedOver.read(line)
+        if found is None:
+            raise LockFileError(self._path, f"{at}: {line[:80]!r} is not a release with a reason", _RESTORE)
+        return found
 
     def _inputs(self, table: EnvironmentTable) -> tuple[LockedInput, ...]:
         known = frozenset(map(target_name_of, table.targets))

@@ -46,7 +46,8 @@ def merge(ours: LockGraph, theirs: LockGraph) -> LockGraph:
 
 
 def _environment_key(environment: LockedEnvironment) -> tuple[tuple[str, ...], bytes]:
-    return environment.steps, msgspec.json.encode(environment)
+    # What was passed over decides nothing, so a difference there is no contradiction.
+    return environment.steps, msgspec.json.encode(msgspec.structs.replace(environment, passed_over=()))
 
 
 def _distinct(environments: Iterable[LockedEnvironment]) -> Iterable[LockedEnvironment]:

@@ -12,6 +12,7 @@ from msgspec import Meta
 from envc.model.kinds import (
     Alignment,
     ChannelPriority,
+    Fallback,
     InterpreterKind,
     Prereleases,
     RecordPolicy,
@@ -190,6 +191,13 @@ class PolicyTable(Shape, frozen=True, kw_only=True):
     resolution: Resolution = "highest"
     align: Alignment = "newest"
     build: Annotated[tuple[str, ...], Meta(description="Projects that may be built from source")] = ()
+    sdist: Annotated[
+        Fallback,
+        Meta(description="For a direct requirement whose newer releases are, or need, sources that may not be built"),
+    ] = "refuse"
+    direct_dependencies: Annotated[
+        Fallback, Meta(description="For a direct requirement whose newer releases require something from a URL")
+    ] = "refuse"
     channel_priority: ChannelPriority = "strict"
     exclude_newer_package: dict[str, PackageCutoff] = {}
     record: Annotated[

@@ -119,13 +119,27 @@ def remove(text: str, table: KeyPath, kind: DependencyKind, names: Iterable[str]
     return document.as_string()
 
 
+def allow_builds(text: str, prefix: KeyPath, names: Iterable[str]) -> str:
+    """The manifest with these projects in ``policy.build``. `prefix` is the key path of the manifest's own root.
+
+    Raises UsageError for a name that is none.
+    """
+    document = _parse(text)
+    array = _array(document, (*prefix, "policy"), "build")
+    for name in names:
+        project = _name(name, "pypi")
+        if project not in [_name_of(old, "pypi") for old in array]:
+            _append(array, project)
+    return document.as_string()
+
+
 def _parse(text: str) -> TOMLDocument:
     import tomlkit
 
     return tomlkit.parse(text)
 
 
-def _array(document: TOMLDocument, table: KeyPath, kind: DependencyKind) -> Array:
+def _array(document: TOMLDocument, table: KeyPath, key: str) -> Array:
     import tomlkit
 
     place: Any = document
@@ -133,9 +147,9 @@ def _array(document: TOMLDocument, table: KeyPath, kind: DependencyKind) -> Arra
         if part not in place:
             place[part] = tomlkit.table(is_super_table=part in ("steps", "groups", "on"))
         place = place[part]
-    if kind not in place:
-        place[kind] = tomlkit.array()
-    array: Array = place[kind]
+    if key not in place:
+        place[key] = tomlkit.array()
+    array: Array = place[key]
     return array
 
 

@@ -153,6 +153,8 @@ def _read_policy(report: Report, table: PolicyTable) -> ManifestPolicy:
         resolution=table.resolution,
         align=table.align,
         build=_read_projects(report, (*at, "build"), table.build),
+        sdist=table.sdist,
+        direct_dependencies=table.direct_dependencies,
         channel_priority=table.channel_priority,
         exclude_newer_package=cutoffs,
         record=table.record,

@@ -72,7 +72,10 @@ def parse_query(query: Query) -> Manifest:
         exclude_newer=cutoff,
         constraints=Dependencies(pypi=_requirements("--constraint", query.constraints)),
         overrides=Dependencies(pypi=_requirements("--override", query.overrides)),
-        policy=ManifestPolicy(prereleases=query.prereleases, resolution=query.resolution),
+        # Without a manifest there is no place for a policy: older versions are taken, and reported.
+        policy=ManifestPolicy(
+            prereleases=query.prereleases, resolution=query.resolution, sdist="older", direct_dependencies="older"
+        ),
     )
 
 

@@ -211,6 +211,8 @@ def lock_options(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> di
         "resolution": policy.resolution,
         "align": policy.align,
         "build": sorted(policy.build),
+        "sdist": policy.sdist,
+        "direct-dependencies": policy.direct_dependencies,
         "channel-priority": policy.channel_priority if uses_conda else "strict",
         "virtual-packages": {name: dict(sorted(v.items())) for name, v in sorted(manifest.virtual_packages.items())}
         if uses_conda
@@ -219,7 +221,14 @@ def lock_options(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> di
         if is_mixed
         else {},
     }
-    defaults = {"prereleases": "if-necessary", "resolution": "highest", "align": "newest", "channel-priority": "strict"}
+    defaults = {
+        "prereleases": "if-necessary",
+        "resolution": "highest",
+        "align": "newest",
+        "sdist": "refuse",
+        "direct-dependencies": "refuse",
+        "channel-priority": "strict",
+    }
     return {key: value for key, value in options.items() if value not in (None, [], {}) and value != defaults.get(key)}
 
 

@@ -10,6 +10,7 @@ import msgspec
 from envc.locking.plan.expand import StepTargetId
 from envc.locking.plan.inputs import StepTargetInputs, environment_inputs
 from envc.locking.plan.package_ids import ArtifactKey, artifact_key, assign_ids
+from envc.locking.plan.passed_over import joined, recorded
 from envc.model.digest import Sha256
 from envc.model.graph import (
     Artifact,
@@ -22,7 +23,8 @@ from envc.model.graph import (
     PythonFrom,
     minor_of,
 )
-from envc.model.lock_lines import Extra, StatedRequirement
+from envc.model.lock_lines import Extra, LockedPassedOver, StatedRequirement
+from envc_solvers.passed_over import PassedOver
 
 _Listed = tuple[str, Sha256]  # an artifact, as the source of that name lists it
 
@@ -34,10 +36,12 @@ def link(
     previous: LockGraph | None = None,
     builds: Iterable[Build] = (),
     patches: Mapping[StepTargetId, int] = MappingProxyType({}),
+    passed_over: Mapping[StepTargetId, tuple[PassedOver, ...]] = MappingProxyType({}),
 ) -> LockGraph:
     """The graph of these step-targets. `builds` are those of this run.
 
     `patches` has the oldest patch release of Python that the choices hold for, where that is not the first one.
+    `passed_over` has what the solutions of this run passed over. For other step-targets, it is that of `previous`.
 
     `previous` decides which release keeps the plain id. Content digests, builds and yanks that it records are kept,
     because they are facts about the artifacts, however these were chosen now.
@@ -47,10 +51,11 @@ def link(
     step_targets = tuple(step_targets)
     chosen = _collect({step_target.id: choices[step_target.id] for step_target in step_targets})
     ids = assign_ids(chosen.artifacts, chosen.by_target.values(), previous)
+    notes = recorded(step_targets, chosen.keys, previous, passed_over)
     environments = tuple(
         sorted(
             (
-                _environment(steps, group, chosen.keys, ids, patches)
+                _environment(steps, group, chosen.keys, ids, patches, notes)
                 for steps, group in _group(step_targets, chosen.keys, patches)
             ),
             key=lambda environment: environment.steps,
@@ -178,6 +183,7 @@ def _environment(
     keys: Mapping[StepTargetId, tuple[ArtifactKey, ...]],
     ids: Mapping[ArtifactKey, str],
     patches: Mapping[StepTargetId, int],
+    notes: Mapping[StepTargetId, Iterable[LockedPassedOver]],
 ) -> LockedEnvironment:
     targets_of: dict[str, set[str]] = {}
     for step_target in step_targets:
@@ -197,6 +203,7 @@ def _environment(
                 for package_id, targets in targets_of.items()
             )
         ),
+        passed_over=joined((each.target_name, notes.get(each.id, ())) for each in step_targets),
     )
 
 

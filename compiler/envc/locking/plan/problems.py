@@ -79,6 +79,7 @@ def pose_problems(
     policy = _policy(manifest, now)
     constraints = (*_roots(manifest.constraints.pypi), *requested.pypi)
     overrides = _roots(manifest.overrides.pypi)
+    no_longer_allowed = _no_longer_allowed(policy, lock)
     by_identity: dict[bytes, list[StepTarget]] = {}
     for step_target in step_targets:
         by_identity.setdefault(problem_identity(step_target), []).append(step_target)
@@ -94,7 +95,11 @@ def pose_problems(
             )
         # With another strategy, preferring the old pins would make the change ineffective.
         same_strategy = lock is not None and lock.options.get("resolution", "highest") == manifest.policy.resolution
-        preferences, files = _preferences(lock if same_strategy else None, step_target, is_unpinned)
+        preferences, files = _preferences(
+            lock if same_strategy else None,
+            step_target,
+            lambda name: is_unpinned(name) or name in no_longer_allowed,
+        )
         problem = PyPIProblem(
             target=step_target.target,
             python=_solved_python(step_target, policy),
@@ -132,6 +137,18 @@ def pose_problems(
             key=lambda p: (tuple(-n for n in p.step_targets[0].python.minor), p.step_targets[0].target.name, p.title),
         )
     )
+
+
+def _no_longer_allowed(policy: Policy, lock: LockGraph | None) -> frozenset[str]:
+    """The projects that the lock has in an older version because of a policy that has become stricter since."""
+    if lock is None or not lock.holds_passed_over:
+        return frozenset()
+    kinds = {"sdist": ("sdist", policy.sdist), "url": ("direct-dependencies", policy.direct_dependencies)}
+    now_refused = {
+        kind for kind, (option, now) in kinds.items() if now == "refuse" and lock.options.get(option) == "older"
+    }
+    lines = (line for environment in lock.environments for line in environment.passed_over)
+    return frozenset(line.name for line in lines if line.kind in now_refused)
 
 
 def refuse_interpreters(step_targets: Iterable[StepTarget]) -> None:
@@ -230,6 +247,8 @@ def _policy(manifest: Manifest, now: datetime) -> Policy:
     return Policy(
         prereleases=policy.prereleases,
         prereleases_for=frozenset(policy.prereleases_for),
+        sdist=policy.sdist,
+        direct_dependencies=policy.direct_dependencies,
         strategy=policy.resolution,
         exclude_newer=cutoff_timestamp(manifest.exclude_newer, now),
         exclude_newer_for={name: cutoff_timestamp(value, now) for name, value in policy.exclude_newer_package.items()},

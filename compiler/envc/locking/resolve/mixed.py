@@ -13,6 +13,7 @@ from envc.fetch.conda.channels import Channels
 from envc.fetch.pypi.indexes import Indexes
 from envc.locking.plan.problems import SharedProblem
 from envc.locking.resolve.conda import with_record_digests
+from envc.locking.resolve.passed_over import refusal_of, refused, with_passed_over
 from envc.locking.resolve.pypi import index_of
 from envc.locking.resolve.refusal import mixed_error
 from envc.model.progress import Progress
@@ -61,6 +62,11 @@ def solve_mixed_all(
                 raise refused from None
             refusals += (msgspec.structs.replace(one, steps=tuple(shared.steps)) for one in refused.refusals)
         else:
+            solution = run.with_passed_over(solution, limits)
+            if older := run.refused(solution):
+                refusals.append(older)
+                task.advance()
+                continue
             for warning in (*solution.warnings, *run.excluded_by_floors(solution)):
                 progress.warn(f"{shared.title}: {warning}")
             solutions.append((shared, run.complete(solution)))
@@ -97,6 +103,20 @@ class _Run:
         conda, pypi = _split(solution)
         built = self._sources.builds.build(*self._last, pypi)
         return msgspec.structs.replace(solution, pins=(*conda.pins, *built.pins))
+
+    def with_passed_over(self, solution: Solution, limits: Limits) -> Solution:
+        """The solution with the newer PyPI releases that it passed over."""
+        if self._last is None:
+            return solution
+        _, pypi = _split(solution)
+        found = with_passed_over(*self._last, pypi, self._sources.origins, limits).passed_over
+        return msgspec.structs.replace(solution, passed_over=found)
+
+    def refused(self, solution: Solution) -> Refusal | None:
+        """The refusal for newer releases that must not be passed over; None if there are none."""
+        if self._last is None or not (older := refused(self._last[0], solution.passed_over)):
+            return None
+        return refusal_of(self._shared, self._last[0], older)
 
     def excluded_by_floors(self, solution: Solution) -> Iterator[str]:
         """Warnings about versions of both kinds that declared floors exclude."""

@@ -14,6 +14,7 @@ from envc.errors import Refusal, Unsolvable, UsageError
 from envc.fetch.pypi.indexes import Indexes, ProjectIndex, SourceOrder
 from envc.fetch.pypi.prefetch import Hints
 from envc.locking.plan.problems import SharedProblem
+from envc.locking.resolve.passed_over import refusal_of, refused, with_passed_over
 from envc.model.progress import Progress
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.language.index import Index
@@ -93,6 +94,10 @@ def solve_all(
             solution = found if builds is None else builds.build(problem, index, found)
         except SolverError as error:
             refusals.append(_refusal(shared, error))
+            continue
+        solution = with_passed_over(problem, index, solution, origins, limits)
+        if older := refused(problem, solution.passed_over):
+            refusals.append(refusal_of(shared, problem, older))
             continue
         warnings = solution.warnings
         if problem.target.declared:

@@ -10,10 +10,13 @@ import msgspec
 from envc.errors import EnvcError, Refusal, SourceUnreachable, Unsolvable
 from envc_solvers.errors import SolverError
 from envc_solvers.origin import KeyPath, Phrase, ShowPlace, render_key_path
+from envc_solvers.passed_over import reason_text
 
 if TYPE_CHECKING:
     from envc.locking.plan.problems import SharedProblem
+    from envc_solvers.passed_over import PassedOver
     from envc_solvers.pypi.explain.conflict import PyPIConflict
+    from envc_solvers.pypi.problem import PyPIProblem
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -35,7 +38,7 @@ def pypi_refusal(shared: SharedProblem, error: SolverError) -> Refusal:
 
     title, steps = title_of(shared), tuple(shared.steps)
     if isinstance(error, PyPIUnsolvable):
-        conflict = error.conflict
+        conflict = _with_build(shared, error.conflict)
         return Refusal(
             title=title,
             why=conflict,
@@ -81,6 +84,27 @@ def mixed_error(shared: SharedProblem, target: str, error: SolverError) -> EnvcE
     return Unsolvable((Refusal(title=title_of(shared), why=why, steps=tuple(shared.steps), suggestion=why.suggestion),))
 
 
+def _with_build(shared: SharedProblem, conflict: PyPIConflict) -> PyPIConflict:
+    """The conflict with the suggestion to build what the manifest requires and what exists as source only.
+
+    An older version, which the solver suggests, would be refused for the same reason.
+    """
+    direct = {dependency.requirement.name for dependency in shared.direct}
+    sources = [
+        subject.project
+        for subject in conflict.subjects
+        if subject.reason == "only-sdists"
+        and subject.project not in direct
+        and all(not cause.chain for cause in subject.causes)
+    ]
+    if not sources:
+        return conflict
+    listed = ", ".join(f'"{name}"' for name in sorted({*shared.buildable, *sources}))
+    options = " ".join(f"--build {name}" for name in sources)
+    suggestion = f"build = [{listed}] under [policy], which `envc lock {options}` writes"
+    return msgspec.structs.replace(conflict, suggestion=suggestion)
+
+
 def _notes(shared: SharedProblem, conflict: PyPIConflict) -> Iterator[Phrase]:
     """Notes on facts that the solver does not know: direct references in the manifest, and possible builds."""
     direct = {dependency.requirement.name: dependency.at for dependency in shared.direct}
@@ -102,3 +126,83 @@ def title_of(shared: SharedProblem) -> str:
     """``steps prepare, train on linux-64 (Python 3.12)``."""
     steps, first = shared.steps, shared.step_targets[0]
     return f"step{'s' if len(steps) > 1 else ''} {', '.join(steps)} on {first.target.name} (Python {first.python.text})"
+
+
+class OlderVersions(msgspec.Struct, frozen=True):
+    """The explanation of a solution with older versions than the policy allows."""
+
+    found: tuple[PassedOver, ...]
+    origins: dict[str, tuple[tuple[str, KeyPath], ...]]  # by name: the requirements of the manifest, with their places
+
+    def lines(self, show: ShowPlace) -> list[str]:
+        lines = []
+        for one in self.found:
+            places = [f"{requirement}{f'  ({show(at)})' if at else ''}" for requirement, at in self.origins[one.name]]
+            lines += [f"  {place}" for place in places]
+            lines.append(
+                f"{one.name} would fall back to {one.version}: {one.newer} {reason_text(one.kind, one.detail)}"
+            )
+        return lines
+
+    def data(self, show: ShowPlace) -> dict[str, object]:
+        return {
+            "passed-over": [
+                {
+                    "name": one.name,
+                    "version": one.version,
+                    "newer": one.newer,
+                    "reason": one.kind,
+                    "text": reason_text(one.kind, one.detail),
+                    "build": list(one.must_build),
+                    "requirements": [
+                        {"requirement": requirement, "origin": show(at) if at else ""}
+                        for requirement, at in self.origins[one.name]
+                    ],
+                }
+                for one in self.found
+            ]
+        }
+
+
+def passed_over_refusal(shared: SharedProblem, problem: PyPIProblem, found: tuple[PassedOver, ...]) -> Refusal:
+    """The refusal for newer releases that must not be passed over, with the ways out."""
+    origins = {
+        one.name: tuple(
+            (str(root.requirement), root.origin) for root in problem.roots if root.requirement.name == one.name
+        )
+        for one in found
+    }
+    ways = []
+    if sources := sorted({name for one in found for name in one.must_build}):
+        listed = ", ".join(f'"{name}"' for name in sorted({*shared.buildable, *sources}))
+        options = " ".join(f"--build {name}" for name in sources)
+        older = " and ".join(f"{one.name} {one.version}" for one in found if one.kind == "sdist")
+        ways += [
+            f"build = [{listed}] under [policy], which `envc lock {options}` writes (a build runs code of the package "
+            "on this machine)",
+            f'policy.sdist = "older", which locks {older}',
+        ]
+    for one in found:
+        if one.kind == "url":
+            text = f"{one.detail} @ {_address(one.url)}" if one.url else f"{one.detail} @ URL"
+            ways += [
+                f'"{text}" among the requirements of the step (with its name in policy.build unless it is a wheel)',
+                f'policy.direct-dependencies = "older", which locks {one.name} {one.version}',
+            ]
+    return Refusal(
+        title=title_of(shared),
+        why=OlderVersions(found, origins),
+        steps=tuple(shared.steps),
+        suggestion="; or ".join(dict.fromkeys(ways)),
+    )
+
+
+def _address(url: str) -> str:
+    """A URL of a package as a manifest may name it, without login."""
+    from envc.fetch.net.credentials import split_credentials
+
+    try:
+        scheme, separator, rest = url.rpartition("+")  # "git+https" is not a scheme that can be split
+        return f"{scheme}{separator}{split_credentials(rest)[0]}"
+    except ValueError:
+        return "URL"

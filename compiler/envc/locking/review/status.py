@@ -7,6 +7,7 @@ import msgspec
 from envc.locking.plan.closure import BrokenLock, Closures
 from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.freshness import Freshness, Reason
+from envc.locking.review.passed_over import PassedOverPackage, of_graph
 from envc.locking.review.pythons import ChosenPython, chosen_pythons
 from envc.locking.review.yanked import YankedPackage, yanked
 from envc.model.digest import Sha256
@@ -35,6 +36,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     pythons: tuple[ChosenPython, ...]  # in the order of the manifest
     reasons: tuple[Reason, ...]  # why it is stale, sorted
     yanked: tuple[YankedPackage, ...]  # yanked packages in the lock, sorted
+    passed_over: tuple[PassedOverPackage, ...]  # newer releases that the lock does not have, sorted
 
     @property
     def environments(self) -> int:
@@ -78,4 +80,5 @@ def status(
         pythons=chosen_pythons(manifest, step_targets),
         reasons=reasons,
         yanked=yanked(graph) if graph is not None else (),
+        passed_over=of_graph(graph) if graph is not None else (),
     )

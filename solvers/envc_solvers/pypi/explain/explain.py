@@ -32,8 +32,13 @@ def refuse(
     problem: PyPIProblem,
     context: SearchContext,
     journal: Journal,
+    *,
+    suggesting: bool = True,
 ) -> PyPIUnsolvable | PyPIGaveUp:
-    """The error for a failed search. Trial searches over the recorded answers look for fewer roots that fail."""
+    """The error for a failed search. Trial searches over the recorded answers look for fewer roots that fail.
+
+    Without `suggesting`, no change is looked for that would help.
+    """
     if isinstance(error, SearchLimit):
         journal.put_most_frequent_first()
         conflict = _conflict(problem, context, journal, minimal=False)
@@ -49,6 +54,8 @@ def refuse(
         problem = msgspec.structs.replace(problem, roots=kept, constraints=())
         minimal = True
     conflict = _conflict(problem, context, journal, minimal)
+    if not suggesting:
+        return PyPIUnsolvable(conflict)
     nearest = {
         name: not_found.nearest for name, not_found in journal.not_found.items() if not_found.nearest is not None
     }

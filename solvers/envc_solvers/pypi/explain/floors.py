@@ -24,7 +24,8 @@ def excluded_by_floors(problem: PyPIProblem, solution: Solution, index: Index) -
     ``numpy 2.2.6 is locked: 2.3.5 needs glibc 2.28, target has 2.17``.
 
     Nothing for targets with the default floors; their pages are not read again. All requirements on the project in this
-    solution allow the newer version. Its own requirements are not checked.
+    solution allow the newer version. Its own requirements are not checked. Projects that the solution reports as passed
+    over are left out.
     """
     floors = {name: high for name, high in _ANY.items() if name in problem.target.declared}
     if not floors or problem.policy.strategy != "highest":
@@ -33,8 +34,13 @@ def excluded_by_floors(problem: PyPIProblem, solution: Solution, index: Index) -
     rules = Rules(problem.policy, problem.python.full_version, {}, frozenset())
     specifiers = _specifiers(problem, solution.pins)
     lines = []
+    said = {one.name for one in solution.passed_over}
     for pin in solution.pins:
-        if pin.kind == "pypi" and (best := _best(pin, problem, unrestricted, rules, specifiers, index)) is not None:
+        if (
+            pin.kind == "pypi"
+            and pin.name not in said
+            and (best := _best(pin, problem, unrestricted, rules, specifiers, index)) is not None
+        ):
             reason = explain_file(best.file.name, wheel_tags(problem.target, problem.python))
             lines.append(f"{pin.name} {pin.version} is locked: {best.version} {reason}")
     return tuple(lines)

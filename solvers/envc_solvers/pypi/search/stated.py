@@ -1,4 +1,4 @@
-"""The requirements on a project that hold in a solution."""
+"""Requirements that hold in a solution."""
 
 from __future__ import annotations
 
