@@ -19,8 +19,9 @@ from envc.locking.plan.expand import expand, lock_options
 from envc.locking.plan.link import link
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Artifact, Choice, LockGraph
-from envc.model.lock_lines import StatedRequirement
+from envc.model.lock_lines import LockedPassedOver, StatedRequirement
 from envc.model.manifest import Manifest
+from envc_solvers.passed_over import PassedOver
 from envc_solvers.pypi.language.requirement import parse
 from tests.support.strategies import (
     addresses,
@@ -37,6 +38,17 @@ from tests.support.strategies import (
 @given(locks())
 def test_reading_a_written_lock_gives_the_same_lock(graph: LockGraph) -> None:
     assert loads(dumps(graph)) == graph
+
+
+@given(
+    st.sampled_from(["sdist", "conflict", "yanked", "metadata"]),
+    st.text(max_size=40) | st.sampled_from(["", "@ x", "a @ b", "a, b", " @ ", "needs glibc 2.34, target has 2.28"]),
+    st.sampled_from([(), ("linux-64",), ("gpu", "win-64")]),
+)
+def test_a_line_about_a_newer_release_is_read_as_written(kind: str, detail: str, targets: tuple[str, ...]) -> None:
+    line = LockedPassedOver.of(PassedOver("demo", "1.0", "2.0", kind, detail))  # type: ignore[arg-type]
+    line = msgspec.structs.replace(line, targets=targets)
+    assert LockedPassedOver.read(line.line) == line
 
 
 @given(shuffled_locks())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.model.reason import plain_reason
+from envc.model.reason import MAX_LENGTH, plain_reason
 from envc_solvers.pypi.language.requirement import canonicalize_name
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Extra = tuple[str, str]  # project and extra, both normalised
 # How a canonical requirement with extras begins. A later bracket belongs to a path or a URL.
 _WITH_EXTRAS = re.compile(r"([a-z0-9-]+)\[([a-z0-9,-]+)\]")
 _PASSED_OVER = (
-    r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?) ([A-Za-z0-9._+!~-]+): ([a-z-]+)(?: (?! )((?:(?! @ ).)*?))?"
+    r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?) ([A-Za-z0-9._+!~-]+): ([a-z-]+)(?: (?!@ )((?:(?! @ ).)+?))?"
     r"(?: @ ([A-Za-z0-9_.-]+(?:, [A-Za-z0-9_.-]+)*))?"
 )
 _EXTRA_CLAUSE = r"""extra\s*==\s*["']([^"']*)["']|["']([^"']*)["']\s*==\s*extra"""
@@ -73,9 +73,11 @@ class LockedPassedOver(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def of(cls, found: PassedOver) -> LockedPassedOver:
+        # The rest are our own words about names and versions, which `plain_reason` would take for hosts.
         is_foreign = found.kind in ("yanked", "metadata") or found.detail.startswith("what it needs")
+        is_foreign = is_foreign or "://" in found.detail or len(found.detail) > MAX_LENGTH
         detail = plain_reason(found.detail) if is_foreign else found.detail
-        return cls(found.name, found.newer, found.kind, " ".join(detail.split()).replace(" @ ", " … "))
+        return cls(found.name, found.newer, found.kind, " ".join(detail.split()).lstrip("@ ").replace(" @ ", " … "))
 
     @classmethod
     def read(cls, line: str) -> LockedPassedOver | None:

@@ -8,7 +8,7 @@ requires, and last at the result of a search for that release alone. Most pins n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -53,17 +53,22 @@ def passed_over(
     index: Index,
     answers: MutableMapping[str, Answer],
     budget: Budget,
+    unaligned: Mapping[str, str],
 ) -> tuple[PassedOver, ...]:
     """What a solution does not have of the newest releases, sorted.
 
     For each project that the problem requires itself: the newest release that its requirements allow, if an older one
     was chosen; and of the kind ``sdist`` or ``url``, if a release between the two was passed over for that reason. For
     projects that others bring along, only those kinds. Nothing for a strategy other than "highest".
+
+    `unaligned` has versions that were chosen before the targets were aligned, by name.
     """
     if problem.policy.strategy != "highest":
         return ()
     finder = _Finder(problem, solution, index, answers, budget)
-    return tuple(sorted(found for pin in solution.pins if (found := finder.find(pin)) is not None))
+    return tuple(
+        sorted(found for pin in solution.pins if (found := finder.find(pin, unaligned.get(pin.name))) is not None)
+    )
 
 
 class _Finder:
@@ -87,15 +92,18 @@ class _Finder:
             if markers.holds(root.requirement.marker):
                 self._roots.setdefault(root.requirement.name, []).append(root.requirement)
         self._limits: dict[str, list[str]] = {}
+        self._asked_for = set()  # projects with a version that the command line names
         for root in problem.constraints:
-            if markers.holds(root.requirement.marker):
+            if root.origin[:1] != ("constraints",):
+                self._asked_for.add(root.requirement.name)
+            elif markers.holds(root.requirement.marker):
                 self._limits.setdefault(root.requirement.name, []).append(root.requirement.specifier)
         self._overridden = {root.requirement.name for root in problem.overrides}
         self._requirers: dict[str, list[tuple[Pin, str]]] | None = None
 
-    def find(self, pin: Pin) -> PassedOver | None:
+    def find(self, pin: Pin, unaligned: str | None = None) -> PassedOver | None:
         """What was passed over for one pin; None if nothing worth saying."""
-        if pin.kind != "pypi" or pin.name in self._problem.provided:
+        if pin.kind != "pypi" or pin.name in self._problem.provided or pin.name in self._asked_for:
             return None
         view = self._index.view(pin.name)
         first = view.releases[0].version if view.releases else ""
@@ -105,6 +113,8 @@ class _Finder:
         is_kept = pin.version in self._problem.preferences.get(pin.name, ())
         if is_kept and not is_direct:
             return None
+        if is_direct and unaligned is not None and parsed(unaligned) > parsed(pin.version):
+            return self._over(pin, unaligned, "alignment")
         stated = frozenset(filter(None, (root.specifier for root in self._roots.get(pin.name, ()))))
         told = None
         if is_direct:

@@ -127,8 +127,8 @@ def allow_builds(text: str, prefix: KeyPath, names: Iterable[str]) -> str:
     document = _parse(text)
     array = _array(document, (*prefix, "policy"), "build")
     for name in names:
-        project = _name(name, "pypi")
-        if project not in [_name_of(old, "pypi") for old in array]:
+        project, _ = _identity(name, "pypi")
+        if project not in [_identity_of(old, "pypi")[0] for old in array]:
             _append(array, project)
     return document.as_string()
 

@@ -69,16 +69,16 @@ class _Before:
         if previous is None or not previous.holds_passed_over:
             return
         for environment in previous.environments:
-            for key in environment.targets if environment.passed_over else ():
+            for key in environment.targets:
                 lines = recorded_on(environment, target_name_of(key), previous)
                 self._any.setdefault(key, {}).update(lines)
                 self._own.update(((step, key), lines) for step in environment.steps)
 
     def of(self, step_target: StepTargetInputs, keys: tuple[ArtifactKey, ...]) -> dict[str, LockedPassedOver]:
         """By name: what is recorded about the packages that keep their versions."""
-        lines = self._own.get(step_target.id) or self._any.get(step_target.key)
+        lines = self._own.get(step_target.id)
         if lines is None:
-            return {}
+            lines = self._any.get(step_target.key, {})
         chosen = {(release[1], release[2]) for _, release in keys if release[0] == "pypi"}
         return {name: line for (name, version), line in lines.items() if (name, version) in chosen}
 

@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 
 
 def with_passed_over(
-    problem: PyPIProblem, index: Index, solution: Solution, origins: Indexes, limits: Limits
+    problem: PyPIProblem,
+    index: Index,
+    solution: Solution,
+    origins: Indexes,
+    limits: Limits,
+    unaligned: Solution | None = None,
 ) -> Solution:
-    """The PyPI solution with the newer releases that it passed over."""
+    """The PyPI solution with the newer releases that it passed over. `unaligned` is the one before alignment."""
     answers = origins.answers(problem.target, problem.python)
     budget = Budget(max_tries=limits.candidates, out_of_time=limits.clock())
-    found = passed_over(problem, solution, index, answers, budget)
+    before = {pin.name: pin.version for pin in unaligned.pins} if unaligned is not None else {}
+    found = passed_over(problem, solution, index, answers, budget, before)
     return msgspec.structs.replace(solution, passed_over=found) if found else solution
 
 

@@ -86,16 +86,17 @@ def solve_all(
     task.done()
     if refusals:
         raise Unsolvable(tuple(refusals))
+    separate = solutions
     if align != "off" and len(opened) > 1:
         solutions = _align(opened, solutions, origins, align, progress, limits)
     result = []
-    for (shared, problem, index), found in zip(opened, solutions, strict=True):
+    for (shared, problem, index), found, unaligned in zip(opened, solutions, separate, strict=True):
         try:
             solution = found if builds is None else builds.build(problem, index, found)
         except SolverError as error:
             refusals.append(_refusal(shared, error))
             continue
-        solution = with_passed_over(problem, index, solution, origins, limits)
+        solution = with_passed_over(problem, index, solution, origins, limits, unaligned)
         if older := refused(problem, solution.passed_over):
             refusals.append(refusal_of(shared, problem, older))
             continue
