@@ -41,6 +41,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
         "name-in-a-store",
         "reason-of-a-yank",
         "gitignore",
+        "file-of-constraints",
     ),
 )
 BY_KEY: dict[str, Reader] = {reader.key: reader for reader in READERS}

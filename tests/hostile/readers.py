@@ -21,8 +21,10 @@ from envc.locking.lockfile import load as lock
 from envc.locking.lockfile.conflict import LockConflict
 from envc.locking.manifest import load as manifest
 from envc.locking.manifest.cutoffs import BadCutoff, parse_cutoff
+from envc.locking.manifest.limit_files import LimitFileError, read_limits
 from envc.locking.manifest.python import BadPython
 from envc.locking.worktree.ignore_patterns import patterns
+from envc.model.manifest import LimitFile
 from envc.model.reason import plain_reason
 from envc.shipping.format.documents import canonical_json
 from envc.shipping.format.errors import CorruptBlob
@@ -589,6 +591,13 @@ READERS = (
         (EnvcError,),
         on_disk(read_variables, "prefix/etc/conda/env_vars.d/a.json"),
         lambda: [b'{"A": "b"}'],
+    ),
+    Reader(
+        "file of constraints",
+        "locking/manifest/limit_files.py: read_limits",
+        (LimitFileError,),
+        lambda data: read_limits(LimitFile(place="https://e.com/c.txt", at=("constraints", "files", 0)), data),
+        lambda: [b"numpy<2 \\\n --hash=sha256:0 # why\na; python_version<'3'"],
     ),
     Reader(
         "name in a store",

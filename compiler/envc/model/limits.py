@@ -71,6 +71,8 @@ CONTENT_BYTES = 1024 * _GIB  # of one file
 
 # The project
 MANIFEST_BYTES = 4 * _MIB  # a thousand steps have about 0.1 MiB
+LIMIT_FILE_BYTES = 4 * _MIB  # of a file of constraints; those of large platforms have 0.1 MiB
+NESTED_LIMIT_FILES = 100  # that a file of constraints leads to
 LOCK_BYTES = 64 * _MIB  # a lock of a thousand steps has about 1 MiB
 
 # The search for versions; options change these two

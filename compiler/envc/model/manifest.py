@@ -55,6 +55,35 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
 
     pypi: tuple[PyPIDependency, ...] = ()
     conda: tuple[CondaDependency, ...] = ()
+    limits: Limits | None = None  # the constraints and overrides of a step or group; None without any
+
+
+class LimitFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of constraints or overrides of PyPI projects, in the format of pip's constraints files."""
+
+    place: str  # a URL, or a path relative to the manifest
+    at: KeyPath
+    overrides: bool = False  # whether it holds overrides, not constraints
+    sha256: str = ""  # of its bytes; "" if it does not exist, or if it is a URL that is not in the lock yet
+    pypi: tuple[PyPIDependency, ...] | None = None  # None until it is read
+    has_hashes: bool = False  # whether it states hashes, which are not used
+
+    @property
+    def is_url(self) -> bool:
+        return "://" in self.place
+
+    @property
+    def text(self) -> str:
+        """The file in the form of the lock's ``requires``, without its digest."""
+        return f"{'overrides' if self.overrides else 'constraints'} of {self.place}"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Constraints and overrides that hold for some steps."""
+
+    constraints: Dependencies = Dependencies()
+    overrides: Dependencies = Dependencies()
+    files: tuple[LimitFile, ...] = ()
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,10 +166,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     steps: dict[str, Step]  # in the order of the file
     constraints: Dependencies = Dependencies()
     overrides: Dependencies = Dependencies()
+    limit_files: tuple[LimitFile, ...] = ()  # of all steps
     policy: ManifestPolicy = ManifestPolicy()
     virtual_packages: dict[str, dict[str, str]] = {}  # target: {"__glibc": "2.28"}
     standalone: Standalone = Standalone()
     mapping: dict[str, tuple[str, ...]] = {}  # conda name: PyPI names, sorted; () for none
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether a step or group has constraints or overrides of its own, or a file holds some."""
+        tables = (*self.groups.values(), *(step.dependencies for step in self.steps.values()))
+        return bool(self.limit_files) or any(table.limits is not None for table in tables)
 
     @property
     def root(self) -> Path:

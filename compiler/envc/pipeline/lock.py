@@ -65,6 +65,10 @@ def lock(project: Project, request: LockRequest, context: Context) -> LockOutcom
     lock file.
     """
     with located(project.manifest):
+        if project.manifest.has_limits:
+            from envc.pipeline.limit_files import fetch_files
+
+            project = fetch_files(project, request.selection, request.upgrades, context)
         return _lock(project, request, context)
 
 

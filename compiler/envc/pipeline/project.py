@@ -54,8 +54,10 @@ def open_project(
         loaded = replace(loaded, policy=replace(loaded.policy, resolution=resolution))
     path = loaded.lock_path
     if not path.exists():
+        loaded = _with_files(loaded, None)
         return Project(manifest=loaded, step_targets=expand(loaded), graph=None, freshness=None)
     data, graph, is_merged = _read_lock(path)
+    loaded = _with_files(loaded, graph)
     step_targets = expand(loaded, graph)
     local = _local_digests(loaded, step_targets)
     from envc.locking.lockfile.coherent import CoherentLock  # late: there may be no lock
@@ -68,7 +70,16 @@ def open_project(
     if is_merged:
         markers = Reason("lock", "merge conflict markers", "")
         freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))
-    return Project(manifest=loaded, step_targets=step_targets, lock=data, graph=graph, freshness=freshness)
+    return Project(manifest=loaded, step_targets=step_targets, lock=data, graph=graph, freshness=freshness, local=local)
+
+
+def _with_files(manifest: Manifest, graph: LockGraph | None) -> Manifest:
+    """The manifest with its files of constraints and overrides. Most manifests have none."""
+    if not manifest.has_limits:
+        return manifest
+    from envc.pipeline.limit_files import read_files
+
+    return read_files(manifest, graph)
 
 
 def _read_lock(path: Path) -> tuple[bytes, LockGraph, bool]:

@@ -54,6 +54,10 @@ def recheck(project: Project, context: Context) -> Rechecked:
     """
     graph = require_fresh_lock(project)
     with located(project.manifest):
+        if project.manifest.has_limits:
+            from envc.pipeline.limit_files import with_fetched_files
+
+            project = with_fetched_files(project, context)
         return _recheck(project, graph, context)
 
 

@@ -46,7 +46,7 @@ class Supply:
         self._builds = graph.builds_by_wheel()
         self._direct: dict[tuple[str, str], list[PyPIDependency]] = {}  # by name and source
         for dependency in (
-            *(each for step_target in step_targets for each in step_target.pypi),
+            *(each for one in step_targets for each in (*one.pypi, *one.limits.overrides.pypi)),
             *manifest.overrides.pypi,
         ):
             if dependency.is_direct:

@@ -93,6 +93,26 @@ class DependencyTable(Shape, frozen=True, kw_only=True):
     conda: CondaList = ()
 
 
+class LimitTable(DependencyTable, frozen=True, kw_only=True):
+    """Constraints or overrides."""
+
+    files: Annotated[
+        tuple[str, ...],
+        Meta(description="Files in the format of pip's constraints files: paths, or URLs, whose digests are locked"),
+    ] = ()
+
+
+class GroupTable(DependencyTable, frozen=True, kw_only=True):
+    """PyPI and conda packages, and limits that hold where they are used."""
+
+    constraints: Annotated[
+        LimitTable, Meta(description="Apply in these steps wherever the package occurs; add no packages")
+    ] = LimitTable()
+    overrides: Annotated[
+        LimitTable, Meta(description="Replace the requirements that packages state, in these steps")
+    ] = LimitTable()
+
+
 class ProjectTable(Shape, frozen=True, kw_only=True):
     """The default settings of every step."""
 
@@ -159,7 +179,7 @@ class TargetTable(Shape, frozen=True, kw_only=True):
     ] = None
 
 
-class StepTable(DependencyTable, frozen=True, kw_only=True):
+class StepTable(GroupTable, frozen=True, kw_only=True):
     """A unit of work."""
 
     needs: Annotated[tuple[str, ...], Meta(description="Steps that run before this one")] = ()
@@ -213,14 +233,12 @@ class ManifestDocument(Shape, frozen=True, kw_only=True):
     sources: dict[str, SourceTable] = {}
     standalone: StandaloneTable = StandaloneTable()
     targets: dict[str, TargetTable] = {}
-    groups: dict[str, DependencyTable] = {}
+    groups: dict[str, GroupTable] = {}
     steps: dict[str, StepTable] = {}
-    constraints: Annotated[DependencyTable, Meta(description="Apply wherever the package occurs; add no packages")] = (
-        DependencyTable()
+    constraints: Annotated[LimitTable, Meta(description="Apply wherever the package occurs; add no packages")] = (
+        LimitTable()
     )
-    overrides: Annotated[DependencyTable, Meta(description="Replace the requirements that packages state")] = (
-        DependencyTable()
-    )
+    overrides: Annotated[LimitTable, Meta(description="Replace the requirements that packages state")] = LimitTable()
     policy: PolicyTable = PolicyTable()
     virtual_packages: Annotated[
         dict[str, dict[str, str]], Meta(description='Per target: { __glibc = "2.28" }; "" removes one')

@@ -9,7 +9,8 @@ from typing import Any
 from envc.context import misspelt_url
 from envc.fetch.net.urls import url_mistake
 from envc.locking.manifest.cutoffs import BadCutoff, parse_cutoff
-from envc.locking.manifest.document import DependencyTable, ManifestDocument, PolicyTable, ProjectTable, StandaloneTable
+from envc.locking.manifest.document import ManifestDocument, PolicyTable, ProjectTable, StandaloneTable
+from envc.locking.manifest.limits import read_constraints, read_files
 from envc.locking.manifest.names import check_name, read_project_name
 from envc.locking.manifest.paths import path_mistake
 from envc.locking.manifest.report import Report, check_unique, table_of
@@ -18,7 +19,7 @@ from envc.locking.manifest.sources import BUILT_IN, SourceNames, read_sources
 from envc.locking.manifest.steps import Names, check_agreement, check_targets, read_groups, read_python, read_steps
 from envc.locking.manifest.targets import read_targets
 from envc.model.kinds import Cutoff, PackageCutoff
-from envc.model.manifest import Dependencies, KeyPath, Manifest, ManifestPolicy, Source, Standalone
+from envc.model.manifest import KeyPath, Manifest, ManifestPolicy, Source, Standalone
 from envc_solvers.target import PLATFORMS
 
 
@@ -55,8 +56,9 @@ def read_document(
     names.sources.check_list(report, ("project", "indexes"), project.indexes, "pypi")
     groups = read_groups(report, document.groups, names.sources)
     steps = read_steps(report, document.steps, names, targets or ())
-    constraints = _read_constraints(report, document.constraints, names.sources)
+    constraints = read_constraints(report, ("constraints",), document.constraints, names.sources)
     overrides = read_dependencies(report, ("overrides",), document.overrides, names.sources)
+    limit_files = read_files(report, (), document.constraints, document.overrides)
     check_agreement(report, steps, groups, sources)
     check_name(report, ("project", "name"), "project", project.name)
     _check_store(report, project.store)
@@ -88,6 +90,7 @@ def read_document(
         steps=steps,
         constraints=constraints,
         overrides=overrides,
+        limit_files=limit_files,
         policy=policy,
         virtual_packages=document.virtual_packages,
         standalone=standalone,
@@ -111,19 +114,6 @@ def _check_store(report: Report, store: str | None) -> None:
         report.add(("project", "store"), f"{store!r} looks like a URL, and is none", f"write {meant!r}")
     elif not store.strip():
         report.add(("project", "store"), "is empty", "leave it out to use the user's data directory")
-
-
-def _read_constraints(report: Report, table: DependencyTable, sources: SourceNames) -> Dependencies:
-    """Constraints limit which versions may be chosen, and nothing else."""
-    constraints = read_dependencies(report, ("constraints",), table, sources)
-    for dependency in constraints.pypi:
-        if dependency.is_direct:
-            report.add(dependency.at, "a constraint cannot give the origin of a package", "use [overrides]")
-        if dependency.source is not None:
-            report.add((*dependency.at, "source"), "a constraint cannot give the origin of a package")
-        if dependency.requirement.extras:
-            report.add(dependency.at, "a constraint cannot request extras", "request them in a step or group")
-    return constraints
 
 
 def _read_cutoff(report: Report, at: KeyPath, value: object) -> Cutoff | None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from envc.locking.manifest.document import DependencyTable, StepTable
+from envc.locking.manifest.document import GroupTable, StepTable
+from envc.locking.manifest.limits import read_group
 from envc.locking.manifest.names import check_names
 from envc.locking.manifest.paths import check_inside
 from envc.locking.manifest.python import BadPython, choose_python, parse_python
@@ -30,9 +31,9 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     sources: SourceNames
 
 
-def read_groups(report: Report, tables: Mapping[str, DependencyTable], sources: SourceNames) -> dict[str, Dependencies]:
+def read_groups(report: Report, tables: Mapping[str, GroupTable], sources: SourceNames) -> dict[str, Dependencies]:
     check_names(report, ("groups",), "group", tables)
-    return {name: read_dependencies(report, ("groups", name), table, sources) for name, table in tables.items()}
+    return {name: read_group(report, ("groups", name), table, sources) for name, table in tables.items()}
 
 
 def read_steps(
@@ -85,7 +86,7 @@ def _read_step(report: Report, name: str, table: StepTable, names: Names, projec
         run=run,
         shell=table.shell,
         env=table.env,
-        dependencies=read_dependencies(report, at, table, names.sources),
+        dependencies=read_group(report, at, table, names.sources),
         on={
             target: read_dependencies(report, (*at, "on", target), additions, names.sources)
             for target, additions in table.on.items()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from envc.locking.plan.conda_problems import python_spec
-from envc.locking.plan.expand import StepTarget
+from envc.locking.plan.expand import StepTarget, constraints_of, overrides_of
 from envc.model.graph import Artifact, Package, build_string
 from envc.model.manifest import Manifest
 from envc_solvers.conda.language.interpreters import other_kind
@@ -36,8 +36,10 @@ class CondaSide:
         overrides = [f"{name}={version}" for name, version in stated.items()]
         self._virtual = {record.name: record for record in virtual_packages(step_target.target, overrides)}
         self._roots = [*(one.spec for one in step_target.conda), python_spec(step_target.python)]
-        self._limits = [one.spec for one in manifest.constraints.conda]
-        self._overrides = {parse_matchspec(one.spec).name: one.spec for one in manifest.overrides.conda}
+        self._limits = [one.spec for one in constraints_of(manifest, step_target).conda]
+        self._overrides = {
+            parse_matchspec(one.spec).name: one.spec for one in overrides_of(manifest, step_target).conda
+        }
 
     def faults(self) -> Iterator[str]:
         """Why the packages are not those that the specs lead to."""

@@ -9,7 +9,7 @@ import msgspec
 
 from envc.errors import UsageError
 from envc.locking.plan.cutoff import cutoff_timestamp
-from envc.locking.plan.expand import StepTarget
+from envc.locking.plan.expand import StepTarget, constraints_of, overrides_of
 from envc.model.graph import LockGraph
 from envc.model.manifest import CondaDependency, KeyPath, Manifest, Source
 from envc_solvers.conda.language.matchspec import InvalidMatchSpec, parse_matchspec
@@ -52,8 +52,8 @@ def conda_problem(
         channels=tuple(channel.name for channel in step_target.channels),
         priority=policy.channel_priority,
         virtual=virtual_packages(step_target.target, overrides),
-        constraints=(*_roots(manifest.constraints.conda, channels, "the project"), *requested),
-        overrides=_roots(manifest.overrides.conda, channels, "the project"),
+        constraints=(*_roots(constraints_of(manifest, step_target).conda, channels, "the project"), *requested),
+        overrides=_roots(overrides_of(manifest, step_target).conda, channels, "the project"),
         exclude_newer=cutoff_timestamp(manifest.exclude_newer, now),
         exclude_newer_for={name: cutoff_timestamp(value, now) for name, value in policy.exclude_newer_package.items()},
         exclude_newer_except=frozenset(channel.name for channel in step_target.channels if channel.is_undated),

@@ -10,9 +10,21 @@ import msgspec
 from envc.locking.manifest.python import choose_python, is_range, python_of_minor
 from envc.model.graph import LockGraph
 from envc.model.kinds import InterpreterKind, PackageCutoff
-from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, PythonRequest, Source, Step
+from envc.model.manifest import (
+    CondaDependency,
+    Dependencies,
+    KeyPath,
+    LimitFile,
+    Limits,
+    Manifest,
+    PyPIDependency,
+    PythonRequest,
+    Source,
+    Step,
+)
 from envc_solvers.target import Python, Target, default_target, parse_python_key
 
+NO_LIMITS = Limits()
 StepTargetId = tuple[str, str]  # step, target key
 
 
@@ -29,6 +41,7 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
     indexes: tuple[Source, ...]  # sources of PyPI projects, in order of priority
     dedicated: tuple[Source, ...]  # sources that supply only the projects that they claim
     channels: tuple[Source, ...]  # of conda packages, in order of priority
+    limits: Limits = NO_LIMITS  # of the step and its groups, with the files of all steps
 
     @property
     def id(self) -> StepTargetId:
@@ -72,6 +85,7 @@ class _Inputs(msgspec.Struct, frozen=True):
     pypi: tuple[PyPIDependency, ...]
     conda: tuple[CondaDependency, ...]
     requires: tuple[str, ...]
+    limits: Limits
 
 
 def expand(manifest: Manifest, graph: LockGraph | None = None) -> tuple[StepTarget, ...]:
@@ -88,19 +102,70 @@ def expand(manifest: Manifest, graph: LockGraph | None = None) -> tuple[StepTarg
         shared = (step.dependencies, *(manifest.groups[group] for group in step.groups))
         for target_name in manifest.targets if step.targets is None else step.targets:
             own = (step.on[target_name],) if target_name in step.on else ()
-            parts = tuple(part for part in (*shared, *own) if part.pypi or part.conda)
+            parts = tuple(part for part in (*shared, *own) if part.pypi or part.conda or part.limits)
             identity = tuple(map(id, parts))
             if identity not in known:
-                known[identity] = _inputs(parts)
+                known[identity] = _inputs(parts, manifest.limit_files)
             step_targets.append(_step_target(manifest, (step_name, pythons[step_name]), target_name, known[identity]))
     return tuple(step_targets)
 
 
-def _inputs(parts: tuple[Dependencies, ...]) -> _Inputs:
+def _inputs(parts: tuple[Dependencies, ...], files: tuple[LimitFile, ...]) -> _Inputs:
     pypi = tuple(dependency for part in parts for dependency in part.pypi)
     conda = tuple(dependency for part in parts for dependency in part.conda)
     lines = {render_dependency(dependency) for dependency in pypi} | {f"conda:{one.spec}" for one in conda}
-    return _Inputs(pypi, conda, tuple(sorted(lines)))
+    limits = _joined([part.limits for part in parts if part.limits is not None], files)
+    if limits is not NO_LIMITS:
+        lines.update(limit_lines(limits))
+    return _Inputs(pypi, conda, tuple(sorted(lines)), limits)
+
+
+def _joined(parts: list[Limits], files: tuple[LimitFile, ...]) -> Limits:
+    if not parts and not files:
+        return NO_LIMITS
+
+    def join(tables: list[Dependencies]) -> Dependencies:
+        return Dependencies(
+            pypi=tuple(dependency for table in tables for dependency in table.pypi),
+            conda=tuple(dependency for table in tables for dependency in table.conda),
+        )
+
+    return Limits(
+        constraints=join([part.constraints for part in parts]),
+        overrides=join([part.overrides for part in parts]),
+        files=(*files, *(file for part in parts for file in part.files)),
+    )
+
+
+def limit_lines(limits: Limits) -> dict[str, KeyPath]:
+    """The constraints, overrides and files of a step in the form of the lock's ``requires``, with their places."""
+    lines: dict[str, KeyPath] = {}
+    for word, table in (("constraint", limits.constraints), ("override", limits.overrides)):
+        lines |= {f"{word} {render_dependency(one)}": one.at for one in table.pypi}
+        lines |= {f"{word} conda:{one.spec}": one.at for one in table.conda}
+    for file in limits.files:
+        lines[f"{file.text} with sha256 {file.sha256}" if file.sha256 else file.text] = file.at
+    return lines
+
+
+def constraints_of(manifest: Manifest, step_target: StepTarget) -> Dependencies:
+    """The constraints that hold for a step-target: those of all steps, its own, and those of its files."""
+    return _with_files(manifest.constraints, step_target.limits.constraints, step_target, overrides=False)
+
+
+def overrides_of(manifest: Manifest, step_target: StepTarget) -> Dependencies:
+    """The overrides that hold for a step-target, as `constraints_of`."""
+    return _with_files(manifest.overrides, step_target.limits.overrides, step_target, overrides=True)
+
+
+def _with_files(common: Dependencies, own: Dependencies, step_target: StepTarget, *, overrides: bool) -> Dependencies:
+    if step_target.limits is NO_LIMITS:
+        return common
+    listed = (file.pypi or () for file in step_target.limits.files if file.overrides == overrides)
+    return Dependencies(
+        pypi=(*common.pypi, *own.pypi, *(dependency for file in listed for dependency in file)),
+        conda=(*common.conda, *own.conda),
+    )
 
 
 def _pythons(manifest: Manifest, graph: LockGraph | None) -> dict[str, Python]:
@@ -154,6 +219,7 @@ def _step_target(manifest: Manifest, step_of: tuple[str, Python], target_name: s
         indexes=tuple(by_name[name] for name in manifest.indexes if name in by_name),
         dedicated=tuple(source for source in allowed if source.kind != "conda" and source.name not in manifest.indexes),
         channels=tuple(by_name[name] for name in manifest.channels if name in by_name),
+        limits=inputs.limits,
     )
 
 

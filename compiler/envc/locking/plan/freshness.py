@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from envc.locking.plan.closure import Closures
-from envc.locking.plan.expand import StepTarget, StepTargetId, lock_options, render_dependency
+from envc.locking.plan.expand import StepTarget, StepTargetId, limit_lines, lock_options, render_dependency
 from envc.locking.plan.inputs import environment_inputs
 from envc.model.digest import Sha256
 from envc.model.graph import Build, LockedEnvironment, LockGraph
@@ -205,6 +205,8 @@ class _Comparison:
         steps = self._checks.steps
         if self._checks.are_known or (steps is not None and step_target.step not in steps):
             return True
+        if any(file.overrides and file.pypi is None for file in step_target.limits.files):
+            return True  # without the overrides at a URL, no other requirement can be judged
         if self._coherence is None:
             from envc.locking.plan.coherence import Coherence  # late: a lock that is made anew is not compared
 
@@ -317,6 +319,8 @@ def _input_at(tables: Iterable[StepTarget | Dependencies], text: str) -> KeyPath
         for package in table.conda:
             if f"conda:{package.spec}" == text:
                 return package.at
+        if isinstance(table, StepTarget) and (at := limit_lines(table.limits).get(text)) is not None:
+            return at
     return ()
 
 

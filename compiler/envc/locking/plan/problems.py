@@ -11,7 +11,7 @@ import msgspec
 from envc.errors import BuildNotAllowed, NoSuchInterpreter
 from envc.locking.manifest.direct import file_name_of
 from envc.locking.plan.cutoff import cutoff_timestamp
-from envc.locking.plan.expand import StepTarget
+from envc.locking.plan.expand import StepTarget, constraints_of, overrides_of
 from envc.locking.plan.named_upgrades import NamedVersions
 from envc.locking.plan.python_releases import with_newest_release
 from envc.model.graph import LockGraph, Package
@@ -77,8 +77,6 @@ def pose_problems(
     refuse_interpreters(step_targets := tuple(step_targets))
     _refuse_builds(manifest, step_targets)
     policy = _policy(manifest, now)
-    constraints = (*_roots(manifest.constraints.pypi), *requested.pypi)
-    overrides = _roots(manifest.overrides.pypi)
     no_longer_allowed = _no_longer_allowed(policy, lock)
     by_identity: dict[bytes, list[StepTarget]] = {}
     for step_target in step_targets:
@@ -86,6 +84,7 @@ def pose_problems(
     result = []
     for members in by_identity.values():
         step_target = members[0]
+        overrides = overrides_of(manifest, step_target)
         conda = None
         if step_target.uses_conda:
             from envc.locking.plan.conda_problems import conda_problem
@@ -104,13 +103,13 @@ def pose_problems(
             target=step_target.target,
             python=_solved_python(step_target, policy),
             roots=_roots(step_target.pypi),
-            constraints=constraints,
-            overrides=overrides,
+            constraints=(*_roots(constraints_of(manifest, step_target).pypi), *requested.pypi),
+            overrides=_roots(overrides.pypi),
             policy=policy,
             preferences=preferences,
             locked_files=files,
         )
-        direct = tuple(each for each in (*step_target.pypi, *manifest.overrides.pypi) if each.is_direct)
+        direct = tuple(each for each in (*step_target.pypi, *overrides.pypi) if each.is_direct)
         only = {dep.requirement.name: dep.source for dep in step_target.pypi if dep.source is not None}
         standalone = None
         if step_target.interpreter == "standalone":
@@ -188,7 +187,8 @@ def _solved_python(step_target: StepTarget, policy: Policy) -> Python:
 def _refuse_builds(manifest: Manifest, step_targets: Iterable[StepTarget]) -> None:
     """Raise BuildNotAllowed for direct requirements on sources of projects that may not be built."""
     places: dict[str, Phrase] = {}
-    for dependency in (*(each for step_target in step_targets for each in step_target.pypi), *manifest.overrides.pypi):
+    stated = (each for step_target in step_targets for each in (*step_target.pypi, *step_target.limits.overrides.pypi))
+    for dependency in (*stated, *manifest.overrides.pypi):
         name = dependency.requirement.name
         address = dependency.path or dependency.requirement.url
         is_source = dependency.git or (address and not file_name_of(address).endswith(".whl"))

@@ -22,6 +22,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     lock: bytes | None = None  # the content of the lock file, which is read once; None if there is no lock
     graph: LockGraph | None  # None if there is no lock
     freshness: Freshness | None  # None if there is no lock
+    local: dict[str, str] = {}  # digests of the local projects that requirements name, by path
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,11 @@ class NamedUpgrade(msgspec.Struct, frozen=True):
 
 class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
     """Which locked packages a command line allows to change."""
+
+    @property
+    def releases(self) -> bool:
+        """Whether any package may change."""
+        return self != Upgrades()
 
     everything: bool = False
     packages: tuple[NamedUpgrade, ...] = ()

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
-from envc.locking.plan.expand import StepTarget
+from envc.locking.plan.expand import StepTarget, constraints_of, overrides_of
 from envc.model.graph import Artifact, Build, LockGraph, Package
 from envc.model.kinds import DIRECT_SOURCES
 from envc.model.manifest import Manifest, PyPIDependency
@@ -191,12 +191,14 @@ class PyPISide:
         self._open = tuple([source.name for source in step_target.indexes if not source.projects])
         self._roots = [one for one in step_target.pypi if markers.holds(one.requirement.marker)]
         self._overrides: dict[str, list[Edge]] = {}
-        for override in manifest.overrides.pypi:
+        stated = overrides_of(manifest, step_target).pypi
+        for override in stated:
             held = self._overrides.setdefault(override.requirement.name, [])
             if markers.holds(override.requirement.marker):
                 held.append(Edge.of(override.requirement))
-        self._limits = [one.requirement for one in manifest.constraints.pypi if markers.holds(one.requirement.marker)]
-        overriding = [one for one in manifest.overrides.pypi if markers.holds(one.requirement.marker)]
+        limits = constraints_of(manifest, step_target).pypi
+        self._limits = [one.requirement for one in limits if markers.holds(one.requirement.marker)]
+        overriding = [one for one in stated if markers.holds(one.requirement.marker)]
         self.direct: dict[str, list[PyPIDependency]] = {}
         for one in (*self._roots, *overriding):
             if one.is_direct:
