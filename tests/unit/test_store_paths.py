@@ -140,6 +140,8 @@ def test_folders_may_differ_in_case_and_files_where_linux_may_read_them() -> Non
     twins = tree("terminfo/E/x", "terminfo/e/x")
     for layout in ("any", "py3.11-posix", "pypy3.10-posix--lib-x"):
         check_tree(twins, **rules(layout))
+        with pytest.raises(UnsafePath, match="what nothing shows"):
+            check_tree(tree("a.py", "a\u200c.py"), **rules(layout))
     for layout in ("nt", "nt-own-arm64", "code", "environment"):
         with pytest.raises(UnsafePath, match="only in case"):
             check_tree(twins, **rules(layout))

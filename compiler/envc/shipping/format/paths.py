@@ -117,7 +117,12 @@ def fold(path: str) -> str:
     """
     if path.isascii():
         return path.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", _invisible().sub("", path)).casefold())
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", visible(path)).casefold())
+
+
+def visible(path: str) -> str:
+    """A path without invisible characters: no two paths may look the same."""
+    return path if path.isascii() else _invisible().sub("", path)
 
 
 def check_names(members: Iterable[Member], family: Family) -> None:
@@ -189,9 +194,9 @@ def check_tree(members: Iterable[Member], *, windows: bool, fold_case: bool, res
         previous, previous_folder = path, folder
         if member.link:
             check_link(path, member.link, windows=windows)
-        name = fold(path) if fold_case else path
+        name = fold(path) if fold_case else visible(path)
         if name in names:
-            raise UnsafePath(path, "differs from another path only in case")
+            raise UnsafePath(path, f"differs from another path only in {'case' if fold_case else 'what nothing shows'}")
         names.add(name)
         if is_neighbour and folder:
             continue

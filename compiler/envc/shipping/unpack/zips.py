@@ -11,7 +11,7 @@ from typing import BinaryIO
 import msgspec
 
 from envc.model.limits import ARCHIVE_BYTES, ARCHIVE_ENTRIES, ARCHIVE_FREE_BYTES, ARCHIVE_RATIO, ARCHIVE_TEXT_BYTES
-from envc.shipping.format.paths import check_path, fold
+from envc.shipping.format.paths import check_path, fold, visible
 from envc.system.zip_directory import ZipMember
 from envc.system.zip_reader import ZipArchive
 
@@ -33,7 +33,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 def open_zip(stream: BinaryIO, limits: Limits, *, fold_case: bool = True) -> tuple[ZipArchive, tuple[ZipMember, ...]]:
     """A checked archive, and its files in the order of the directory. Raises ValueError with the reason if rejected.
 
-    With `fold_case`, names may not differ only in what a file system may ignore. Without, the caller has to check them.
+    With `fold_case`, names may not differ only in what a file system may ignore; without, not only in invisible
+    characters, and the caller has to check them.
     Contents are checked when they are read. A caller that leaves some out must pass them to `ZipArchive.check`.
     """
     archive = ZipArchive(stream, most=limits.entries)
@@ -44,7 +45,7 @@ def open_zip(stream: BinaryIO, limits: Limits, *, fold_case: bool = True) -> tup
     for member in archive.members:
         path = member.name.removesuffix("/")
         check_path(path)
-        twin = found.setdefault(fold(path) if fold_case else path, member)
+        twin = found.setdefault(fold(path) if fold_case else visible(path), member)
         if twin is not member and not _is_same(archive, twin, member):
             raise ValueError(f"{path!r} occurs twice, or differs from another entry only in case")
     _check_folders(found)
