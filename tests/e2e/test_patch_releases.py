@@ -11,7 +11,9 @@ import msgspec
 import pytest
 import zstandard
 
+from envc.locking.builds.environment import machine_for
 from envc.shipping.machine.interpreter import this_python
+from envc_solvers.target import Python
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
@@ -185,3 +187,10 @@ def _unpacked(place: Workplace, file: str) -> Path:
     with zstandard.open(place.checkout / file, "rb") as data, tarfile.open(fileobj=data, mode="r|") as archive:
         archive.extractall(folder, filter="tar")
     return folder
+
+
+def test_a_build_uses_the_python_of_the_minor_whatever_its_patch_release(tmp_path: Path) -> None:
+    """The step is solved for a newer patch release than most machines have."""
+    own = Python(minor=sys.version_info[:2], release=99, limits=f"!={HOST_PYTHON}.{sys.version_info[2]}")
+    pretended = pretend(tmp_path, OLD)
+    assert machine_for(own, {"ENVC_PYTHON": pretended}, tmp_path / "cache").host.executable == pretended

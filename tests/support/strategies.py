@@ -21,6 +21,7 @@ from envc.model.graph import (
     LockGraph,
     Package,
     PackageRef,
+    PythonFrom,
     SourceFile,
 )
 from envc.model.lock_lines import LockedInput
@@ -163,6 +164,10 @@ _ENVIRONMENTS = st.builds(
     steps=_tuples(_STEPS, min_size=1, max_size=3),
     targets=_tuples(_TARGET_KEYS, max_size=3),
     python=st.sampled_from(["", "3.12", "3.13t"]),
+    python_from=_tuples(
+        st.builds(PythonFrom, st.sampled_from(["3.12.0", "3.12.2", "3.12.11", "3.9.2"]), _tuples(_TARGETS, max_size=2)),
+        max_size=2,
+    ),
     interpreter=st.sampled_from(["", "host", "conda"]),
     requires=_tuples(_INPUTS, max_size=4),
     packages=_tuples(st.builds(PackageRef, _IDS, _tuples(_TARGETS, max_size=2)), max_size=4),
@@ -227,7 +232,8 @@ def shuffle_lock(graph: LockGraph, draw: st.DrawFn) -> LockGraph:
                 msgspec.structs.replace(
                     environment,
                     **{
-                        key: shuffled(getattr(environment, key)) for key in ("steps", "targets", "requires", "packages")
+                        key: shuffled(getattr(environment, key))
+                        for key in ("steps", "targets", "python_from", "requires", "packages")
                     },
                 )
                 for environment in graph.environments

@@ -17,6 +17,7 @@ from envc.locking.lockfile.contents import with_contents
 from envc.locking.manifest.load import parse_manifest
 from envc.locking.manifest.python import BadPython, choose_python
 from envc.locking.plan.closure import Closures, DanglingLock
+from envc.locking.plan.conda_problems import python_spec
 from envc.locking.plan.expand import StepTarget, expand, lock_options
 from envc.locking.plan.freshness import compare
 from envc.locking.plan.link import link
@@ -27,6 +28,7 @@ from envc.model.graph import Choice, LockGraph
 from envc.model.lock_lines import StatedRequirement
 from envc.model.manifest import KeyPath, Manifest, PythonRequest
 from envc.pipeline.places import with_lines
+from envc_solvers.conda.language.matchspec import parse_matchspec
 from envc_solvers.conda.problem import CondaProblem
 from envc_solvers.mixed.problem import MixedProblem
 from envc_solvers.origin import render_key_path
@@ -128,6 +130,23 @@ def test_additions_for_a_target_apply_only_there() -> None:
 )
 def test_a_range_picks_the_newest_minor_with_its_limits(specifier: str, text: str) -> None:
     assert choose_python(PythonRequest(text=specifier, specifier=specifier)).text == text
+
+
+@pytest.mark.parametrize(
+    ("specifier", "spec"),
+    [
+        ("==3.12.*", "python 3.12.*"),
+        ("==3.12.7", "python 3.12.7.*"),
+        (">=3.11,<3.13", "python 3.12.*"),
+        (">=3.12.3,<3.13", "python 3.12.*,>=3.12.3"),
+        ("~=3.12.3,!=3.12.5", "python 3.12.*,>=3.12.3,!=3.12.5"),
+        (">=3.12,<3.12.9", "python 3.12.*,<3.12.9"),
+    ],
+)
+def test_the_python_of_a_step_as_a_match_spec(specifier: str, spec: str) -> None:
+    text = python_spec(choose_python(PythonRequest(text=specifier, specifier=specifier)))
+    assert text == spec
+    assert str(parse_matchspec(text).name) == "python"
 
 
 def test_a_range_without_any_released_python_is_refused() -> None:

@@ -44,7 +44,7 @@ def machine_for(python: Python, environ: Mapping[str, str], cache: Path) -> Mach
 
     Most wheels do not depend on the interpreter that builds them. Those that do will not fit the target.
     """
-    minor = msgspec.structs.replace(python, patch=None)
+    minor = msgspec.structs.replace(python, patch=None, release=0, limits="")
     try:
         host = find_host_python(minor, environ, cache)
     except NoInterpreter:

@@ -159,7 +159,8 @@ def interpreter_faults(package: Package, artifact: Artifact, target: Target, pyt
     version = package.version
     expected = f"{python.minor[0]}.{python.minor[1]}.{'' if python.patch is None else python.patch}"
     is_expected = version.startswith(expected) if python.patch is None else version == expected
-    if not is_expected or patch_of(version) is None:
+    patch = patch_of(version)
+    if not is_expected or patch is None or not python.serves_on(patch):
         found.append(f"{package.id} {version} is not Python {python.text}")
     if not _is_for_platform(artifact.file, target.platform):
         found.append(f"{package.id} has the file {artifact.file}, which is not for {target.platform}")
