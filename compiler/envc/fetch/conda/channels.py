@@ -10,7 +10,6 @@ import contextlib
 import io
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,6 @@ NOARCH = "noarch"
 
 _REQUESTS = 24  # concurrent requests
 _IGNORED = (EnvcError, RecordUnusable, Stopped, InterruptedError)  # raised again if the solver needs the same answer
-_NAME_OF = attrgetter("name")
 _NAME_ENDS = " <>=!~[\t"
 
 
@@ -230,7 +228,8 @@ class Channels:
                 return _NO_PACKAGE
             data = b"{%b}" % b",".join(slices)
         records, left_out = decode_records(data, channel, subdir)
-        if records and set(map(_NAME_OF, records)) != {name}:
+        # In a whole file, each record was found by its name. A shard may hold, or be listed for, other names.
+        if opened.is_sharded and any(record.name != name for record in records):
             left_out += [
                 RecordUnusable(channel, subdir, record.file, f"the channel lists it as a file of {name[:80]!r}")
                 for record in records
