@@ -159,7 +159,9 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
     tree: str = ""  # digest of a local project's files (see `locking.worktree.local`)
     sdist: SourceFile | None = None
     python: str  # platform and Python that built it: "linux-64/cp312"
-    requires: tuple[str, ...] = ()  # the requirements of its build system, canonical, sorted
+    requires: tuple[str, ...] = ()  # the requirements of its build system and `added`, canonical, sorted
+    added: tuple[str, ...] = ()  # the requirements that the manifest adds, canonical, sorted
+    constraints: tuple[str, ...] = ()  # the manifest's constraints on `packages`, canonical, sorted
     packages: tuple[BuildRequirement, ...] = ()  # sorted by name
 
     @property

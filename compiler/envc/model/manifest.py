@@ -167,6 +167,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     constraints: Dependencies = Dependencies()
     overrides: Dependencies = Dependencies()
     limit_files: tuple[LimitFile, ...] = ()  # of all steps
+    build_requires: dict[str, tuple[PyPIDependency, ...]] = {}  # by project: what its build needs and does not declare
+    build_constraints: tuple[PyPIDependency, ...] = ()  # on the packages of every build environment
     policy: ManifestPolicy = ManifestPolicy()
     virtual_packages: dict[str, dict[str, str]] = {}  # target: {"__glibc": "2.28"}
     standalone: Standalone = Standalone()

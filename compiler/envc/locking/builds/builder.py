@@ -38,6 +38,22 @@ class Built(msgspec.Struct, frozen=True):
     build: Build
 
 
+class BuildInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a manifest adds to builds, as canonical requirements."""
+
+    added: dict[str, tuple[str, ...]] = {}  # by project, sorted
+    constraints: tuple[Requirement, ...] = ()  # on the packages of build environments
+
+    def constraints_on(self, packages: Iterable[BuildRequirement]) -> tuple[str, ...]:
+        """The constraints that concern these packages, sorted."""
+        names = {one.name for one in packages}
+        return tuple(sorted({str(one) for one in self.constraints if one.name in names}))
+
+    def agree(self, name: str, build: Build) -> bool:
+        """Whether a build of that project was made with these inputs."""
+        return (build.added, build.constraints) == (self.added.get(name, ()), self.constraints_on(build.packages))
+
+
 class Builder:
     """The builds of a run."""
 
@@ -47,6 +63,7 @@ class Builder:
         context: Context,
         before: Iterable[Build] = (),
         supplier: Supplier | None = None,
+        inputs: BuildInputs = BuildInputs(),  # noqa: B008 - a frozen value
     ) -> None:
         """`before` are the builds of the lock, whose wheels are used if the cache has them. Build requirements come
         from `supplier`, or from `artifacts` if there is none.
@@ -57,6 +74,7 @@ class Builder:
         self._progress = context.progress
         self._environments = BuildEnvironments(supplier or artifacts, context.cache, context.progress)
         self._before = tuple(before)
+        self._inputs = inputs
         self._machines: dict[Python, Machine] = {}
         self._made: dict[tuple[str, str, str, str], dict[str, Built]] = {}  # origin and name; by machine key
 
@@ -75,7 +93,8 @@ class Builder:
             if fits(built.build.wheel, name, target, python):
                 return built
         for build in self._before:
-            if origin.is_locked and build.identity == origin.identity and fits(build.wheel, name, target, python):
+            is_same = build.identity == origin.identity and self._inputs.agree(name, build)
+            if origin.is_locked and is_same and fits(build.wheel, name, target, python):
                 known = self._kept(build)
                 if known is not None:
                     made[build.python] = known
@@ -107,19 +126,25 @@ class Builder:
         return self._machines[python]
 
     def _build(self, name: str, origin: Origin, machine: Machine, lock: LockRequirements) -> Built:
-        system = build_system(origin)
+        system, added = build_system(origin), self._inputs.added.get(name, ())
+        system = msgspec.structs.replace(system, requires=(*system.requires, *added))
         cached: list[Built] = []
 
         def locked(requires: tuple[str, ...]) -> tuple[BuildRequirement, ...]:
             packages = lock(name, machine, tuple(map(parse, requires)))
             known = self._cached(origin, machine, requires, packages)
-            if known is not None:
-                cached.append(known)
+            if known is not None and known.build.added == added:
+                cached.append(described(known))
                 raise _AlreadyBuilt
             return packages
 
+        def described(built: Built) -> Built:
+            constraints = self._inputs.constraints_on(built.build.packages)
+            build = msgspec.structs.replace(built.build, added=added, constraints=constraints)
+            return msgspec.structs.replace(built, build=build)
+
         try:
-            built = self._run(name, origin, machine, system, locked)
+            built = described(self._run(name, origin, machine, system, locked))
         except _AlreadyBuilt:
             return cached[0]
         self._remember(origin, machine, built.build)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from envc.errors import EnvcError, SeveralLines, Unusable
 
 _TAIL = 25  # lines of a failed build that are shown
@@ -29,6 +31,14 @@ class BuildFailed(SeveralLines):
         self.hint = (
             "build the wheel on a machine where that works and name it instead, or choose a release that has wheels"
         )
+        missing = re.findall(r"No module named '([A-Za-z0-9_]+)", output)
+        if missing:
+            # setuptools 82 has no pkg_resources.
+            needed = "setuptools<81" if missing[-1] == "pkg_resources" else missing[-1].replace("_", "-").lower()
+            self.hint = (
+                f'if the project does not declare what its build needs, write requires = ["{needed}"] under '
+                f"[build.NAME], where NAME is the project; otherwise {self.hint}"
+            )
 
     def lines(self) -> tuple[str, ...]:
         tail = self.output.strip().splitlines()[-_TAIL:]

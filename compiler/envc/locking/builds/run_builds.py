@@ -11,7 +11,7 @@ from envc.errors import UsageError
 from envc.fetch.git import Git
 from envc.fetch.pypi.indexes import Indexes, ProjectIndex, SourceOrder
 from envc.fetch.pypi.prefetch import Hints
-from envc.locking.builds.builder import Builder
+from envc.locking.builds.builder import Builder, BuildInputs
 from envc.locking.builds.environment import Machine
 from envc.locking.builds.errors import BadSource
 from envc.locking.builds.references import Reference, References
@@ -63,7 +63,15 @@ class RunBuilds:
             for artifact in package.artifacts
         }
         before = [build for build in (lock.builds if lock is not None else ()) if build.sha256 not in unpinned]
-        self.builder = Builder(origins.artifacts, context, before)
+        inputs = BuildInputs(
+            added={
+                name: tuple(sorted({str(one.requirement) for one in requires}))
+                for name, requires in manifest.build_requires.items()
+            },
+            constraints=tuple(one.requirement for one in manifest.build_constraints),
+        )
+        self._constraints = tuple(PyPIRoot(one.requirement, one.at) for one in manifest.build_constraints)
+        self.builder = Builder(origins.artifacts, context, before, inputs=inputs)
         self._limits = context.limits
         self._building: list[str] = []  # projects whose build requirements are being locked
         # The state of build requirements on their indexes, by source and sha256: None, or why a file was yanked.
@@ -148,8 +156,8 @@ class RunBuilds:
     ) -> tuple[BuildRequirement, ...]:
         """Lock build requirements for this machine, from the same sources and with the same cut-offs as the step.
 
-        The manifest's constraints do not apply, because they apply to the environments of steps. A build requirement
-        may itself have to be built, if that is allowed, but not for its own build.
+        Of the manifest's constraints, only those on builds apply: the others are for the environments of steps. A build
+        requirement may itself have to be built, if that is allowed, but not for its own build.
         """
         if name in self._building:
             cycle = " → ".join([*self._building[self._building.index(name) :], name])
@@ -158,6 +166,7 @@ class RunBuilds:
             target=machine.target,
             python=machine.python,
             roots=tuple(PyPIRoot(requirement) for requirement in requires),
+            constraints=self._constraints,
             policy=msgspec.structs.replace(rules.policy, strategy="highest"),
         )
         listed = self._origins.index(machine.target, machine.python, rules.order, Hints(policy=rules.policy))

@@ -97,7 +97,11 @@ def _canonical_artifact(artifact: Artifact) -> Artifact:
 def _canonical_build(build: Build) -> Build:
     packages = {msgspec.structs.replace(one, yanked=_canonical_yanked(one.yanked)) for one in build.packages}
     return msgspec.structs.replace(
-        build, requires=_sorted_set(build.requires), packages=tuple(sorted(packages, key=msgspec.json.encode))
+        build,
+        requires=_sorted_set(build.requires),
+        added=_sorted_set(build.added),
+        constraints=_sorted_set(build.constraints),
+        packages=tuple(sorted(packages, key=msgspec.json.encode)),
     )
 
 

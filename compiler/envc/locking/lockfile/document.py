@@ -86,7 +86,13 @@ class BuildTable(Shape, frozen=True, kw_only=True):
     tree: Annotated[str, Meta(description="Digest of the files of the local project that the manifest names")] = ""
     sdist: SdistTable | None = None
     python: Annotated[str, Meta(description='Platform and Python that built it: "linux-64/cp312"')]
-    requires: Annotated[tuple[str, ...], Meta(description="The requirements of its build system, canonical")] = ()
+    requires: Annotated[
+        tuple[str, ...], Meta(description="The requirements of its build system and those in `added`, canonical")
+    ] = ()
+    added: Annotated[tuple[str, ...], Meta(description="The requirements that the manifest adds, canonical")] = ()
+    constraints: Annotated[
+        tuple[str, ...], Meta(description="The manifest's constraints on the packages of the build, canonical")
+    ] = ()
     packages: Annotated[
         tuple[BuildRequirementTable, ...], Meta(description="The packages of the build environment")
     ] = ()

@@ -139,6 +139,9 @@ def _dump_build(build: Build) -> str:
         text += f"sdist = {{ {_dump_file(build.sdist.file, build.sdist.size, build.sdist.sha256)} }}\n"
     text += f"python = {_dump_string(build.python)}\n"
     text += _pair_of_strings("requires", build.requires)
+    for key, lines in (("added", build.added), ("constraints", build.constraints)):
+        if lines:
+            text += _pair_of_strings(key, lines)
     return text + _pair_of_lines("packages", map(_dump_build_requirement, build.packages))
 
 

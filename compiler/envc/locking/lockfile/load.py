@@ -266,6 +266,8 @@ class _Reader:
             sdist=None if sdist is None else SourceFile(file=sdist.file, size=sdist.size, sha256=Sha256(sdist.sha256)),
             python=table.python,
             requires=table.requires,
+            added=table.added,
+            constraints=table.constraints,
             packages=tuple(
                 BuildRequirement(
                     name=one.name,

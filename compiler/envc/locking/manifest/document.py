@@ -226,6 +226,20 @@ class PolicyTable(Shape, frozen=True, kw_only=True):
     ] = "lenient"
 
 
+class BuildTable(Shape, frozen=True, kw_only=True):
+    """The build of one project."""
+
+    requires: Annotated[
+        tuple[str | PyPITable, ...], Meta(description="Packages that the build needs and the project does not declare")
+    ] = ()
+
+
+class BuildLimitTable(Shape, frozen=True, kw_only=True):
+    """Constraints on build environments."""
+
+    pypi: PyPIList = ()
+
+
 class ManifestDocument(Shape, frozen=True, kw_only=True):
     """A manifest of envc."""
 
@@ -240,6 +254,10 @@ class ManifestDocument(Shape, frozen=True, kw_only=True):
     )
     overrides: Annotated[LimitTable, Meta(description="Replace the requirements that packages state")] = LimitTable()
     policy: PolicyTable = PolicyTable()
+    build: Annotated[dict[str, BuildTable], Meta(description="By project, for those in policy.build")] = {}
+    build_constraints: Annotated[
+        BuildLimitTable, Meta(description="Apply to the packages of every build environment; add none")
+    ] = BuildLimitTable()
     virtual_packages: Annotated[
         dict[str, dict[str, str]], Meta(description='Per target: { __glibc = "2.28" }; "" removes one')
     ] = {}

@@ -19,7 +19,7 @@ from envc.locking.manifest.sources import BUILT_IN, SourceNames, read_sources
 from envc.locking.manifest.steps import Names, check_agreement, check_targets, read_groups, read_python, read_steps
 from envc.locking.manifest.targets import read_targets
 from envc.model.kinds import Cutoff, PackageCutoff
-from envc.model.manifest import KeyPath, Manifest, ManifestPolicy, Source, Standalone
+from envc.model.manifest import KeyPath, Manifest, ManifestPolicy, PyPIDependency, Source, Standalone
 from envc_solvers.target import PLATFORMS
 
 
@@ -70,6 +70,13 @@ def read_document(
     )
     policy = _read_policy(report, document.policy)
     _check_virtual_packages(report, document.virtual_packages, names.targets)
+    build_requires: dict[str, tuple[PyPIDependency, ...]] = {}
+    build_constraints: tuple[PyPIDependency, ...] = ()
+    if document.build or document.build_constraints.pypi:
+        from envc.locking.manifest.builds import read_build_constraints, read_build_requires  # late: few say this
+
+        build_requires = read_build_requires(report, document.build, names.sources, policy.build)
+        build_constraints = read_build_constraints(report, document.build_constraints, names.sources)
     standalone = _read_standalone(report, document.standalone)
     mapping = _read_mapping(report, document.mapping)
     if report.mistakes or python is None:
@@ -91,6 +98,8 @@ def read_document(
         constraints=constraints,
         overrides=overrides,
         limit_files=limit_files,
+        build_requires=build_requires,
+        build_constraints=build_constraints,
         policy=policy,
         virtual_packages=document.virtual_packages,
         standalone=standalone,

@@ -277,6 +277,11 @@ def lock_options(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> di
         "resolution": policy.resolution,
         "align": policy.align,
         "build": sorted(policy.build),
+        "build-requires": {
+            name: sorted({str(one.requirement) for one in requires})
+            for name, requires in sorted(manifest.build_requires.items())
+        },
+        "build-constraints": sorted({str(one.requirement) for one in manifest.build_constraints}),
         "sdist": policy.sdist,
         "direct-dependencies": policy.direct_dependencies,
         "channel-priority": policy.channel_priority if uses_conda else "strict",

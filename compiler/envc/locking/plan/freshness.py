@@ -333,6 +333,10 @@ def _option_at(manifest: Manifest, key: str, entry: str) -> KeyPath:
             return _input_at([manifest.constraints if key == "constraints" else manifest.overrides], entry)
         case "sources" | "mapping" | "virtual-packages":
             return (key, entry)
+        case "build-requires":
+            return ("build", entry)
+        case "build-constraints":
+            return ("build-constraints", "pypi")
         case "exclude-newer-package":
             return ("policy", key, entry)
         case _:
