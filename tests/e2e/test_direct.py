@@ -186,8 +186,8 @@ def test_a_local_project_that_changed_makes_the_lock_stale(place: Workplace) -> 
     place.ok("lock")
     before = place.lock.read_text()
     (folder / "acme.py").write_text('__version__ = "changed"\n')
-    assert "train.libs/acme" in place.fails(1, "lock", "--check").err
-    assert "train.libs/acme" in place.fails(1, "bundle").err
+    assert "the files of libs/acme have changed" in place.fails(1, "lock", "--check").err
+    assert "the files of libs/acme have changed" in place.fails(1, "bundle").err
     place.ok("lock")
     assert place.lock.read_text() != before
     place.ok("bundle")
@@ -256,6 +256,40 @@ def test_a_project_with_another_name_than_required_is_refused(place: Workplace, 
     wheel = index.add(build_wheel("other", "1.0"))
     place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', policy=""))
     assert "it is other, not acme" in place.fails(1, "lock").err
+
+
+def test_run_locks_again_if_only_the_code_of_a_local_project_has_changed(place: Workplace) -> None:
+    source = write_project(place.checkout / "libs" / "acme", project_files("acme"))
+    place.write(manifest('{ path = "libs/acme" }'))
+    place.ok("lock")
+    module = next(source.rglob("acme*.py"))
+    module.write_text(f"{module.read_text()}\n__version__ = 'edited'\n")
+    reason = "the files of libs/acme have changed since step train was locked (steps.train.pypi[0], line 6)"
+    assert reason in place.fails(1, "lock", "--check").err
+    assert reason in place.ok("status").out
+    assert "run `envc lock`" in place.fails(1, "bundle").err
+    done = place.ok("run", "train")
+    assert done.out == "edited\n"
+    assert "locked again, since the files of libs/acme have changed; no version has" in done.err
+    place.ok("lock", "--check")
+    # A new version, of the project itself or of what it needs, is for `envc lock` to choose.
+    write_project(source, project_files("acme", "2.0"))
+    done = place.fails(1, "run", "train")
+    assert reason in done.err
+    assert "run `envc lock`" in done.err
+
+
+def test_run_locks_nothing_again_with_frozen_or_after_another_change(place: Workplace) -> None:
+    source = write_project(place.checkout / "libs" / "acme", project_files("acme"))
+    place.write(manifest('{ path = "libs/acme" }'))
+    place.ok("run", "train")
+    module = next(source.rglob("acme*.py"))
+    module.write_text(f"{module.read_text()}\n__version__ = 'edited'\n")
+    before = place.lock.read_bytes()
+    assert place.ok("run", "train", "--frozen").out == "1.0\n"
+    place.write(manifest('{ path = "libs/acme" }').replace("[policy]", "[steps.new]\n[policy]"))
+    assert "step new is not in the lock" in place.fails(1, "run", "train").err
+    assert place.lock.read_bytes() == before
 
 
 def test_a_commit_is_pinned_and_a_branch_moves_on_request(place: Workplace, tmp_path: Path, index: IndexServer) -> None:

@@ -20,7 +20,7 @@ from tests.support.wheels import build_wheel
 def test_a_manifest_is_locked_for_four_platforms(workplace: Workplace) -> None:
     done = workplace.ok("lock")
     text = workplace.lock.read_text()
-    assert "wrote manifest.lock: 2 environments, 5 packages" in done.err
+    assert "wrote manifest.lock: 3 steps, 4 targets, 5 packages" in done.err
     assert done.out == ""
     for platform in ("manylinux_2_17_x86_64", "manylinux_2_17_aarch64", "macosx_11_0_arm64", "win_amd64"):
         assert platform in text
@@ -199,6 +199,7 @@ def test_check_lists_every_reason(workplace: Workplace) -> None:
         "new": "pypi:alpha>=1.1",
         "at": ["groups", "base", "pypi", 0],
         "line": 7,
+        "code": "",
     } in status
     assert all(reason["line"] is None for reason in status if not reason["new"])
     pyproject = "".join(
@@ -357,3 +358,36 @@ def test_a_span_filters_new_choices_and_a_moment_filters_all(workplace: Workplac
     workplace.write(with_cutoff('"30 days"'))
     workplace.ok("lock", "--upgrade")
     assert 'id = "pypi:alpha"\nversion = "1.1"' in workplace.lock.read_text()
+
+
+def test_a_package_that_the_lock_lists_twice_is_named_as_such(workplace: Workplace) -> None:
+    workplace.ok("lock")
+    text = workplace.lock.read_text()
+    start = text.index("[[package]]")
+    block = text[start : text.index("[[package]]", start + 1)]
+    workplace.lock.write_text(text.replace(block, block * 2, 1))
+    err = workplace.fails(1, "lock", "--check").err
+    assert "pypi:alpha on linux-64" in err
+    assert "is listed twice" in err
+    assert "cannot be found" not in err
+
+
+def test_a_lock_says_what_changed_and_where_once(workplace: Workplace, index: IndexServer) -> None:
+    err = workplace.ok("lock").err
+    assert "  + alpha 1.1\n" in err
+    assert "  + native 1.0 (train)\n" in err
+    assert "  + delta 0.5 (train on linux-64, linux-aarch64, osx-arm64)\n" in err
+    assert "wrote manifest.lock: 3 steps, 4 targets, 5 packages (" in err
+    document = workplace.ok("lock", "-P", "alpha==1.0", "--json").json
+    assert document["changes"] == [
+        {
+            "kind": "pypi",
+            "name": "alpha",
+            "old": ["1.1"],
+            "new": ["1.0"],
+            "steps": ["prepare", "report", "train"],
+            "targets": ["linux-64", "linux-aarch64", "osx-arm64", "win-64"],
+            "all_steps": True,
+            "all_targets": True,
+        }
+    ]

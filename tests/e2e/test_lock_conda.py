@@ -91,7 +91,7 @@ def test_a_new_build_moves_no_pin_without_an_upgrade(place: Workplace) -> None:
     place.write(MANIFEST.replace('conda = ["extra"]', 'conda = ["extra", "python"]'))
     place.ok("lock", "--refresh")
     assert "tool-1.1" not in place.lock.read_text()
-    assert "~ tool 1.0 -> 1.0, 1.1" in place.ok("lock", "-P", "tool", "--refresh").err
+    assert "~ tool 1.0 -> 1.1" in place.ok("lock", "-P", "tool", "--refresh").err
 
 
 def test_a_conflict_names_the_lines_of_the_manifest(place: Workplace) -> None:

@@ -80,7 +80,7 @@ def test_partial_and_stale_locks_warn_too(yanking: Workplace) -> None:
     assert WARNING in yanking.ok("remove", "--step", "report", "beta").err
     yanking.write(NAMED + '[steps.more]\npypi = ["beta"]\n')
     stale = yanking.fails(1, "lock", "--check")
-    assert WARNING in stale.err and "steps: + more" in stale.err
+    assert WARNING in stale.err and "step more is not in the lock" in stale.err
     assert WARNING in yanking.ok("lock").err
     yanking.write(NAMED.replace("gamma==2.0", "gamma"))
     assert "yanked" not in yanking.ok("lock", "-P", "gamma").err

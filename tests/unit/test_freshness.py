@@ -102,11 +102,14 @@ def test_a_differing_option_makes_every_step_stale(option: str) -> None:
     ("reason", "text"),
     [
         (Reason("one.python", "3.11", "3.12"), "one.python: 3.11 -> 3.12"),
-        (Reason("steps", "", "one"), "steps: + one"),
-        (Reason("steps", "one", ""), "steps: - one"),
-        (Reason("steps", "", "one", ("steps", "one")), "steps: + one"),
-        (Reason("steps", "", "one", ("steps", "one"), 7), "steps: + one (steps.one, line 7)"),
-        (Reason("steps", "one", "", (), 7), "steps: - one"),
+        (Reason("steps", "", "one"), "step one is not in the lock"),
+        (Reason("steps", "one", ""), "step one is in the lock, but not in the manifest"),
+        (Reason("steps", "", "one", ("steps", "one")), "step one is not in the lock"),
+        (Reason("steps", "", "one", ("steps", "one"), 7), "step one is not in the lock (steps.one, line 7)"),
+        (
+            Reason("one...", "4ba0", "79a6", ("steps", "one", "pypi", 0), 7, code=".."),
+            "the files of .. have changed since step one was locked (steps.one.pypi[0], line 7)",
+        ),
     ],
 )
 def test_a_reason_is_one_line(reason: Reason, text: str) -> None:
@@ -229,7 +232,9 @@ def test_an_unchanged_project_is_fresh(local: dict[str, str] | None) -> None:
 @pytest.mark.parametrize("now", [OTHER, ""])
 def test_a_changed_project_makes_its_step_stale(origin: dict[str, Any], now: str) -> None:
     freshness = compared({"libs/made": now}, build(**origin))
-    assert freshness.reasons == (Reason("one.libs/made", TREE[:12], now[:12], ("steps", "one", "pypi", 0)),)
+    assert freshness.reasons == (
+        Reason("one.libs/made", TREE[:12], now[:12], ("steps", "one", "pypi", 0), code="libs/made" if now else ""),
+    )
     assert freshness.fresh == {TWO}
 
 

@@ -11,7 +11,9 @@ import msgspec
 import pytest
 import tomli
 
+from envc.cli.commands import Group
 from envc.cli.schemas import SCHEMAS, render, schema
+from envc.cli.verbs import VERBS, load_verb
 from envc.model.digest import sha256
 from envc.model.record import Frame, Member, ObjectIndex, Record, RecordObject, StepPointer
 from tests.golden.regenerate import FOLDER
@@ -43,6 +45,22 @@ def test_the_schema_file_matches_the_types(name: str) -> None:
 def test_the_file_is_a_valid_schema(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema(name))
     assert "://" not in render(name).replace(schema(name)["$schema"], "")
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_each_schema_is_identified_with_its_version(name: str) -> None:
+    assert schema(name)["$id"] == f"urn:envc:schema:{name}:{SCHEMAS[name].version}"
+
+
+def test_every_verb_with_json_has_a_schema() -> None:
+    titles = " ".join(one.title for one in SCHEMAS.values())
+    for verb in VERBS:
+        loaded = load_verb(verb)
+        leaves = loaded.commands.items() if isinstance(loaded, Group) else [("", loaded)]
+        for below, leaf in leaves:
+            if any("--json" in one.names for one in leaf.parameters):
+                name = f"envc {verb} {below}".strip()
+                assert f"{name} --json" in titles or f"envc {verb} --json" in titles, name
 
 
 @pytest.mark.parametrize("path", [FOLDER / "whole.toml", *sorted(ROOT.glob("examples/*/manifest.toml"))], ids=str)

@@ -538,7 +538,11 @@ def test_a_lock_of_the_same_manifest_is_fresh() -> None:
     [
         ("alpha>=1", "alpha>=2", ["one.requires: + pypi:alpha>=2", "one.requires: - pypi:alpha>=1"]),
         ('python = "3.12"', 'python = "3.11"', ["one.python: 3.12 -> 3.11"]),
-        ("[steps.three]", "[steps.four]", ["steps: + four", "steps: - three"]),
+        (
+            "[steps.three]",
+            "[steps.four]",
+            ["step four is not in the lock", "step three is in the lock, but not in the manifest"],
+        ),
         ('"osx-arm64"]', '"win-64"]', ["options.targets.osx-arm64: - macos=13.0"]),
         ('name = "demo"', 'name = "demo"\nexclude-newer = "7 days"', ["options.exclude-newer: + P7D"]),
         ("[groups.base]", '[constraints]\npypi = ["alpha<9"]\n[groups.base]', ["options.constraints: + pypi:alpha<9"]),

@@ -236,7 +236,13 @@ def lock_lines(outcome: LockOutcome) -> list[str]:
     lines = [f"  {change}" for change in outcome.changes[:_MAX_CHANGES]]
     if len(outcome.changes) > _MAX_CHANGES:
         lines.append(f"  and {len(outcome.changes) - _MAX_CHANGES} more")
-    totals = f"{count(len(outcome.graph.environments), 'environment')}, {count(len(outcome.graph.packages), 'package')}"
+    from envc.model.graph import target_name_of  # late: most commands print no such report
+
+    steps = {step for environment in outcome.graph.environments for step in environment.steps}
+    targets = {target_name_of(key) for environment in outcome.graph.environments for key in environment.targets}
+    totals = (
+        f"{count(len(steps), 'step')}, {count(len(targets), 'target')}, {count(len(outcome.graph.packages), 'package')}"
+    )
     return [
         *lines,
         *python_lines(outcome.pythons),

@@ -43,6 +43,7 @@ class Format(msgspec.Struct, frozen=True):
     title: str
     types: tuple[Any, ...]  # a document has one of these types
     is_toml: bool = False
+    version: int = 1  # raised when a document that was valid no longer is, or means something else; new keys do not
 
 
 SCHEMAS: Mapping[str, Format] = {  # by file name, without its extension
@@ -72,7 +73,8 @@ def schema(name: str) -> dict[str, Any]:
     roots, components = msgspec.json.schema_components(described.types, ref_template="#/$defs/{name}")
     root = roots[0] if len(roots) == 1 else {"anyOf": list(roots)}
     parts = {key: _without_nulls(part) if described.is_toml else part for key, part in sorted(components.items())}
-    return {"$schema": DRAFT, "title": described.title, **root, "$defs": parts}
+    about = {"$schema": DRAFT, "$id": f"urn:envc:schema:{name}:{described.version}", "title": described.title}
+    return {**about, **root, "$defs": parts}
 
 
 def _without_nulls(part: Any) -> Any:

@@ -52,7 +52,7 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
     if not command:
         raise UsageError(f"step {step} has no `run`", f"name a command: `envc run {step} -- python …`")
     check_place(context.cache, step_target.interpreter)
-    project = locked(project, context)
+    project = locked(project, request.selection, context)
     step_target = step_target_for(project, step, request.target)  # a new lock may have another Python of a range
     interpreter = interpreter_for(step_target, project, context)
 
@@ -64,14 +64,39 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
     return retried(start)
 
 
-def locked(project: Project, context: Context) -> Project:
-    """The project with a lock, which is made if there is none."""
-    if project.graph is not None:
+def locked(project: Project, selection: Selection, context: Context) -> Project:
+    """The project with a lock. It is made if there is none, and made again if only files of local projects have changed
+    and no package gets another version.
+    """
+    if project.graph is None:
+        from envc.pipeline.lock import LockRequest, lock
+
+        lock(project, LockRequest(), context)
+    elif selection.frozen or not _has_changed_code_only(project) or not _relocked(project, context):
         return project
+    return open_project(str(project.manifest.path), context)
+
+
+def _has_changed_code_only(project: Project) -> bool:
+    """Whether the lock is out of date only because files of local projects have changed."""
+    reasons = project.freshness.reasons if project.freshness is not None else ()
+    return bool(reasons) and all(reason.code for reason in reasons)
+
+
+def _relocked(project: Project, context: Context) -> bool:
+    """Lock again if that changes no version. Returns whether it did; else the lock stays out of date."""
+    from envc.locking.lockfile.dump import dumps
+    from envc.locking.lockfile.save import save_text
     from envc.pipeline.lock import LockRequest, lock
 
-    lock(project, LockRequest(), context)
-    return open_project(str(project.manifest.path), context)
+    outcome = lock(project, LockRequest(dry_run=True), context)
+    if any([one.partition(" @ ")[0] for one in change.old] != [one.partition(" @ ")[0] for one in change.new]
+           for change in outcome.changes):  # fmt: skip
+        return False
+    save_text(dumps(outcome.graph), outcome.path, before=project.lock)
+    paths = sorted({reason.code for reason in project.freshness.reasons}) if project.freshness is not None else []
+    context.progress.note(f"locked again, since the files of {', '.join(paths)} have changed; no version has")
+    return True
 
 
 def ready_launch(

@@ -47,7 +47,7 @@ def run_steps(project: Project, request: RunStepsRequest, context: Context) -> i
     requests = [_request_for(project, step, last) for step in steps]
     for each in requests:
         check_place(context.cache, step_target_for(project, each.step, each.target).interpreter)
-    project = locked(project, context)
+    project = locked(project, last.selection, context)
 
     def report(finished: Finished) -> None:
         why = f": {finished.error}" if finished.error is not None else f" with exit code {finished.code}"

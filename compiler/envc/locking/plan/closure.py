@@ -92,6 +92,10 @@ class Closures:
             return error.package_id
         return None
 
+    def is_duplicated(self, id: str) -> bool:
+        """Whether the lock lists several packages under this id."""
+        return id in self._duplicated
+
     def pins(self, step: str, target_key: str) -> LockedPins:
         """The packages of a step on a target, each with its artifact, sorted by id. Raises DanglingLock."""
         environment = self._environments.get(step)

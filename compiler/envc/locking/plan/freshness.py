@@ -32,9 +32,17 @@ class Reason(msgspec.Struct, frozen=True, order=True):
     new: str  # the value in the manifest; "" if there is none
     at: KeyPath = ()  # the place of the value in the manifest, if there is only one
     line: int | None = None  # of the manifest, from 1; None until it is looked up
+    code: str = ""  # the path of a local project, if the difference is only that its files have changed
 
     def __str__(self) -> str:
         place = f" ({render_key_path(self.at)}, line {self.line})" if self.line is not None else ""
+        if self.code:
+            step = self.key.removesuffix(f".{self.code}")
+            return f"the files of {self.code} have changed since step {step} was locked{place}"
+        if self.key == "steps":
+            if self.new:
+                return f"step {self.new} is not in the lock{place}"
+            return f"step {self.old} is in the lock, but not in the manifest"
         if not self.old:
             return f"{self.key}: + {self.new}{place}"
         if not self.new:
@@ -238,7 +246,8 @@ class _Comparison:
         step = step_target.step
         missing = self._closures.dangling(step, key)
         if missing is not None:
-            reason = Reason(f"{step}.packages", f"{missing} on {key} cannot be found", "")
+            fault = "is listed twice" if self._closures.is_duplicated(missing) else "cannot be found"
+            reason = Reason(f"{step}.packages", f"{missing} on {key} {fault}", "")
             self._add(Scope("step", step), [reason])
             return False
         if not self._local:
@@ -266,7 +275,9 @@ def _changed_files(
             made_from = {build.state for build in builds[artifact.sha256] if build.origin != "commit"}
         current = local.get(dependency.path, "")
         if made_from and current not in made_from:
-            yield Reason(f"{step_target.step}.{dependency.path}", min(made_from)[:12], current[:12], dependency.at)
+            key = f"{step_target.step}.{dependency.path}"
+            code = dependency.path if current else ""
+            yield Reason(key, min(made_from)[:12], current[:12], dependency.at, code=code)
 
 
 def _option_reasons(old: dict[str, object], new: dict[str, object], manifest: Manifest) -> Iterable[Reason]:
