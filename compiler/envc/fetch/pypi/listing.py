@@ -31,6 +31,7 @@ ACCEPT = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0
 ADVERTISED = "yes"
 
 _LENGTHS = {"md5": 32, "sha1": 40, "sha224": 56, "sha384": 96, "sha512": 128}  # hex digits
+_HASHES = 16  # parts of a fragment that are read; real ones have one or two
 _HEX_DIGITS = frozenset("0123456789abcdef")
 _HEX = re.compile(r"[0-9a-f]{64}").fullmatch
 _OBJECTS, _FIELDS = 6, 16  # that a JSON page may have for each file; real ones have up to five and thirteen
@@ -229,14 +230,13 @@ def _parse_html(body: bytes, url: str) -> Listing:
         if not href:
             continue
         address, _, fragment = href.partition("#")
-        algorithm, _, digest = fragment.partition("=")
         # PEP 714 renamed the attribute; the old name is still in use.
         core = anchor.get("data-core-metadata") or anchor.get("data-dist-info-metadata") or ""
         entries.append(
             PageEntry(
                 filename=unquote(address.partition("?")[0].rpartition("/")[2]),
                 url=address,
-                hashes=Hashes(**{algorithm: digest}) if algorithm in Hashes.__struct_fields__ else Hashes(),
+                hashes=_stated(fragment),
                 requires_python=anchor.get("data-requires-python"),
                 # The attribute may have a reason or no value (PEP 592).
                 yanked="data-yanked" in anchor and (anchor["data-yanked"] or True),
@@ -244,6 +244,16 @@ def _parse_html(body: bytes, url: str) -> Listing:
             )
         )
     return Listing(base, tuple(entries))
+
+
+def _stated(fragment: str) -> Hashes:
+    """The digests in the fragment of a link (PEP 503). pip reads several parts, such as ``sha256=…&egg=demo``."""
+    parts = (part.partition("=") for part in fragment.split("&", _HASHES))
+    found: dict[str, str] = {}
+    for algorithm, _, digest in parts:
+        if algorithm in Hashes.__struct_fields__:
+            found.setdefault(algorithm, digest)
+    return Hashes(**found)
 
 
 def listed(entry: PageEntry, base: str) -> ListedFile | None:
