@@ -7,8 +7,11 @@ import json
 import re
 import subprocess
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
+from envc.locking.manifest.python import choose_python, parse_python
+from envc.locking.plan.python_releases import with_newest_release
 from tests.benchmarks.measure import TARGETS, benchmark_sets, clean_environment, program, versions
 
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -65,7 +68,10 @@ def _envc(
 
 def _uv(uv: str, env: dict[str, str], requirements: Path, platform: str, data: dict[str, str]) -> dict[str, str] | None:
     command = [uv, "pip", "compile", "--no-config", "--only-binary", ":all:", "--no-header", "--no-annotate"]
-    command += ["--python-version", data["python"], "--exclude-newer", data["exclude_newer"]]
+    # For uv, a minor version means its first patch release.
+    cut_off = int(datetime.fromisoformat(data["exclude_newer"]).timestamp())
+    python = with_newest_release(choose_python(parse_python(data["python"])), cut_off).full_version
+    command += ["--python-version", python, "--exclude-newer", data["exclude_newer"]]
     command += ["--python-platform", platform, str(requirements)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode == 1 and "No solution found" in done.stderr:
