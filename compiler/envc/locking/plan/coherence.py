@@ -251,6 +251,8 @@ def _unrequested(graph: LockGraph) -> Iterator[str]:
             continue
         for depends in {package.depends, *(one.depends for one in package.artifacts if one.depends is not None)}:
             for text in depends:
+                if "[" not in text and "extra" not in text:
+                    continue  # it requests no extra, and is for none
                 stated = StatedRequirement.read(text)
                 if stated.only_for:
                     lines.append((package, stated))
