@@ -84,6 +84,14 @@ def test_a_minor_without_files_of_a_direct_requirement_gives_way(place: Workplac
     assert "linux-64/cp315" in place.lock.read_text()
 
 
+def test_a_minor_whose_files_need_a_newer_system_gives_way(place: Workplace, index: IndexServer) -> None:
+    """The wheels of orjson for a new Python are for a newer glibc than those for older ones."""
+    for minor, tag in ((15, "manylinux_2_39_x86_64"), (14, "manylinux_2_17_x86_64")):
+        index.add(build_wheel("json", "3.0", tag=f"cp3{minor}-cp3{minor}-{tag}"))
+    place.write(manifest(">=3.11", "json", targets='["linux-64"]'))
+    assert "Python 3.15 gives way to 3.14, because json has no release" in place.ok("lock").err
+
+
 def test_a_step_that_is_locked_by_run_has_the_python_that_was_locked(place: Workplace, index: IndexServer) -> None:
     """The range allows a newer one, which was not chosen."""
     index.add(build_wheel("here", "1.0", requires_python=f"=={HOST_PYTHON}.*"))

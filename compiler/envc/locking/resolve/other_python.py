@@ -42,7 +42,8 @@ def _is_about_python(subject: Subject) -> bool:
     """Whether a project may have versions for another Python."""
     match subject:
         case NoFile():
-            return any(file.other_python for file in subject.nearest)
+            # The files for a newer Python often need a newer system than those for older ones.
+            return any(file.other_python or file.above_floor for file in subject.nearest)
         case Refused():
             return any(why.kind == "requires-python" for _, why in subject.rejected)
         case _:
