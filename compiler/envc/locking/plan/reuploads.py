@@ -55,11 +55,14 @@ def refuse_reuploads(
     """
     locked: dict[tuple[str, str, str, str], dict[str, str]] = {}  # by source, name, file and target: version by digest
     before: dict[str, Sequence[Build]] = dict(graph.builds_by_wheel().items())
-    of_package: dict[str, set[str]] = {package.id: set() for package in graph.packages}  # target keys
-    for environment in graph.environments:
+    # The target keys of conda packages, whose artifacts need not name them.
+    of_package: dict[str, set[str]] = {package.id: set() for package in graph.packages if package.kind == "conda"}
+    for environment in graph.environments if of_package else ():
         for ref in environment.packages:
+            if ref.id not in of_package:
+                continue
             serving = (key for key in environment.targets if not ref.targets or target_name_of(key) in ref.targets)
-            of_package.setdefault(ref.id, set()).update(serving)
+            of_package[ref.id].update(serving)
     for package in graph.packages:
         if package.source in DIRECT_SOURCES:
             continue  # edits of a path are recorded, and the bytes of a URL are compared where it is resolved
