@@ -103,6 +103,7 @@ def test_an_environment_for_another_platform_is_only_unpacked_so_any_folder_will
     workplace.ok("lock")
     workplace.ok("bundle", "--step", "train", "--platform", "win-64")
     workplace.ok("hydrate", "train", "--platform", "win-64", "--prefix", str(tmp_path / "a:b"))
+    assert (tmp_path / "a:b" / ".envc" / "record.json").exists()
 
 
 @pytest.mark.parametrize("name", ["a b", "a;b", "a\"b'c", "a%b", "a$HOME`b", "a\\b", "-a", "é", "a\udcff", "l" * 200])

@@ -116,6 +116,7 @@ def test_an_index_that_hangs_is_named_before_anything_advances(place: Workplace,
 
 
 def test_retries_and_their_reason_are_shown(place: Workplace, index: IndexServer) -> None:
+    """Fails if the screen never shows the text."""
     index.behaviour.unavailable = 1
     index.behaviour.retry_after = "20"
     with shown(place, "lock") as screen:

@@ -70,12 +70,12 @@ def test_locks_of_solves_are_coherent(name: str) -> None:
         assert any(judged(changed, one.manifest, step_target) for step_target in one.step_targets)
 
 
-def _law_of_edits(name: str, data: st.DataObject) -> None:
+def _check_edits(name: str, data: st.DataObject) -> None:
     one = world(name)
     holds(data.draw(edited(one.ours, one.theirs)), one)
 
 
-def _law_of_merges(name: str, data: st.DataObject) -> None:
+def _check_merges(name: str, data: st.DataObject) -> None:
     one = world(name)
     holds(data.draw(spliced(one.base, one.ours, one.theirs)), one)
 
@@ -84,14 +84,14 @@ def _law_of_merges(name: str, data: st.DataObject) -> None:
 @settings(max_examples=FEW)
 @given(data=st.data())
 def test_an_edit_is_reported_or_harmless(name: str, data: st.DataObject) -> None:
-    _law_of_edits(name, data)
+    _check_edits(name, data)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=FEW)
 @given(data=st.data())
 def test_a_splice_of_two_locks_is_reported_or_harmless(name: str, data: st.DataObject) -> None:
-    _law_of_merges(name, data)
+    _check_merges(name, data)
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_a_splice_of_two_locks_is_reported_or_harmless(name: str, data: st.DataO
 @settings(max_examples=MANY)
 @given(data=st.data())
 def test_many_edits_are_reported_or_harmless(name: str, data: st.DataObject) -> None:
-    _law_of_edits(name, data)
+    _check_edits(name, data)
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_many_edits_are_reported_or_harmless(name: str, data: st.DataObject) -> 
 @settings(max_examples=MANY)
 @given(data=st.data())
 def test_many_splices_are_reported_or_harmless(name: str, data: st.DataObject) -> None:
-    _law_of_merges(name, data)
+    _check_merges(name, data)
 
 
 @pytest.mark.parametrize("name", NAMES)

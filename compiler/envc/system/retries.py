@@ -164,7 +164,9 @@ class Retries:
 
     def _spent(self, failure: TemporaryFailure, failed: int, elapsed: float) -> str:
         """The reason of a failure, with what was tried."""
-        if failure.asked > (LONGEST_RETRY_AFTER if self.policy.seconds is None else self.policy.seconds - elapsed):
+        if failure.asked and failure.asked > (
+            LONGEST_RETRY_AFTER if self.policy.seconds is None else self.policy.seconds - elapsed
+        ):
             return f"{failure.reason}, and it asks to wait for {failure.asked:.0f} s"
         if elapsed >= _TOLD_AFTER:
             return f"{failure.reason}, {failed} times in {duration(elapsed)}"

@@ -79,7 +79,7 @@ def resolve_channels(
             raise UsageError(f"two channels have the name {name}", "name them under [sources] in the manifest")
         missing = source.missing if source is not None else ()
         # With other statuses, cached answers have another meaning.
-        key = "-".join((_safe(name), short_digest(plain), *map(str, missing)))
+        key = f"{_safe(name)}-{short_digest(' '.join((plain, *map(str, missing))))}"
         locations[name] = ChannelLocation(name, key, plain, folder, missing)
     return locations
 
