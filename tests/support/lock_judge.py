@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from packaging.markers import default_environment
+from packaging.markers import Marker, default_environment
 from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
@@ -103,9 +103,11 @@ def _pypi_faults(
     queue = [("the step", str(each.requirement), "") for each in step_target.pypi]
     while queue:
         by, text, extra = queue.pop()
-        requirement = Requirement(text)
-        if requirement.marker is not None and not requirement.marker.evaluate({**environment, "extra": extra}):
+        # What stands before a marker that does not hold is not looked at.
+        marker = text.partition(";")[2]
+        if marker and not Marker(marker).evaluate({**environment, "extra": extra}):
             continue
+        requirement = Requirement(text)
         name = canonicalize_name(requirement.name)
         if by != "the step" and not by.startswith("override") and name in overrides:
             queue.append((f"override for {by}", overrides[name], ""))
