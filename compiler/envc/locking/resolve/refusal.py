@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from envc.locking.plan.problems import SharedProblem
     from envc_solvers.passed_over import PassedOver
     from envc_solvers.pypi.explain.conflict import PyPIConflict
+    from envc_solvers.pypi.explain.subjects import Subject
     from envc_solvers.pypi.problem import PyPIProblem
 
 
@@ -84,6 +85,15 @@ def mixed_error(shared: SharedProblem, target: str, error: SolverError) -> EnvcE
     return Unsolvable((Refusal(title=title_of(shared), why=why, steps=tuple(shared.steps), suggestion=why.suggestion),))
 
 
+def _could_be_built(subject: Subject) -> bool:
+    """Whether a project has sources, and nothing but a build would give it a file for the target."""
+    from envc_solvers.pypi.explain.subjects import NoFile, OnlySdists
+
+    if isinstance(subject, NoFile):
+        return bool(subject.sdist) and not any(file.above_floor or file.other_python for file in subject.nearest)
+    return isinstance(subject, OnlySdists)
+
+
 def _with_build(shared: SharedProblem, conflict: PyPIConflict) -> PyPIConflict:
     """The conflict with the suggestion to build what the manifest requires and what exists as source only.
 
@@ -93,7 +103,7 @@ def _with_build(shared: SharedProblem, conflict: PyPIConflict) -> PyPIConflict:
     sources = [
         subject.project
         for subject in conflict.subjects
-        if subject.reason == "only-sdists"
+        if _could_be_built(subject)
         and subject.project not in direct
         and all(not cause.chain for cause in subject.causes)
     ]
@@ -111,7 +121,7 @@ def _notes(shared: SharedProblem, conflict: PyPIConflict) -> Iterator[Phrase]:
     for subject in conflict.subjects:
         if subject.project in direct:
             yield f"{subject.project} can only come from the reference at ", direct[subject.project]
-        elif subject.reason == "only-sdists":
+        elif _could_be_built(subject):
             yield (f'to build {subject.project} from source, write build = ["{subject.project}"] under [policy]',)
 
 

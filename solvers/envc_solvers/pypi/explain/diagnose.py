@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 import msgspec
@@ -21,7 +22,7 @@ from envc_solvers.pypi.explain.subjects import (
 )
 from envc_solvers.pypi.explain.wording import span
 from envc_solvers.pypi.language.index import View, is_sdist
-from envc_solvers.pypi.language.specifier import allows, parsed
+from envc_solvers.pypi.language.specifier import allows, parsed, python_fits
 from envc_solvers.pypi.language.tags import FileMismatch, mismatch, version_of, wheel_tags
 from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.candidate import Need
@@ -31,6 +32,7 @@ from envc_solvers.pypi.search.rejection import NO_FILE, PRERELEASE, SDIST, Rejec
 from envc_solvers.pypi.search.run import SearchContext
 from envc_solvers.target import Python
 
+_UPPER_BOUND = r"<[0-9]+(?:\.[0-9]+)*"
 _MANY_BOUNDS = 3
 _MOST_FILES = 3
 _SYSTEMS = {"linux": "linux", "macos": "macosx", "windows": "win"}  # as platform tags spell them
@@ -103,10 +105,12 @@ class Diagnosis:
         named = names_exactly(specifier)
         usable = {id(release) for release in view.releases}
         reasons: dict[Rejection, list[str]] = {}
+        has_early = False
         for release in sorted((*view.releases, *view.others), key=lambda each: parsed(each.version), reverse=True):
             if not allows(specifier, release.version):
                 continue
             if is_prerelease(release.version) and self._rules.prereleases(name) != "allow":
+                has_early = True  # it may be tried after all final releases
                 continue
             files = release.files
             why = next((why for file in files if (why := self._rules.refuses(file, name, named)) is not None), None)
@@ -114,13 +118,16 @@ class Diagnosis:
                 break
             if why is None:
                 why = SDIST if is_sdist(files[0].name) else NO_FILE
+            if why.kind == "requires-python":
+                why = Rejection(why.kind, _excluding(why.detail, self._problem.python.full_version))
             reasons.setdefault(why, []).append(release.version)
         else:
-            return None  # no release can be chosen, and the search says so
+            if not has_early:
+                return None  # no release can be chosen, and the search says so
         if not reasons:
             return None
         cause = Cause(str(root.requirement), str(root.requirement), root.origin)
-        rejected = tuple((tuple(versions), why) for why, versions in reasons.items())
+        rejected = tuple((tuple(versions), why) for why, versions in _with_one_bound(reasons).items())
         return Refused(name, (cause,), _shown({specifier}), rejected, every=False)
 
     def _collapsed(self, by_cause: dict[Cause, Requirer]) -> list[Cause]:
@@ -228,7 +235,8 @@ class Diagnosis:
         if wheels:
             system = _SYSTEMS[problem.target.facts.family]
             wheels.sort(key=lambda one: _distance(one, system))
-            return NoFile(name, (), shown, tuple(wheels[:_MOST_FILES]))
+            sdist = next((each.file for _, each in matching if is_sdist(each.file)), "")
+            return NoFile(name, (), shown, tuple(wheels[:_MOST_FILES]), sdist)
         if matching:
             return OnlySdists(name, (), shown, tuple(each.file for _, each in matching[:_MOST_FILES]))
         if len(specifiers) > 1 and all(any(allows(one, version) for version in listed) for one in specifiers):
@@ -244,6 +252,24 @@ class Diagnosis:
                 if version is not None:
                     page.setdefault(str(version), []).append(file.name)
         return self._pages[name]
+
+
+def _excluding(requires_python: str, python: str) -> str:
+    """The clauses of a Requires-Python that exclude a Python, or all of it if only several together do."""
+    clauses = [clause.strip() for clause in requires_python.split(",")]
+    return ",".join(clause for clause in clauses if not python_fits(clause, python)) or requires_python
+
+
+def _with_one_bound(reasons: dict[Rejection, list[str]]) -> dict[Rejection, list[str]]:
+    """The reasons, with the highest of several upper bounds on Python for all versions that have one."""
+    bounds = [why for why in reasons if why.kind == "requires-python" and re.fullmatch(_UPPER_BOUND, why.detail)]
+    if len(bounds) < 2:
+        return reasons
+    highest = max(bounds, key=lambda why: parsed(why.detail[1:]))
+    merged: dict[Rejection, list[str]] = {}
+    for why, versions in reasons.items():
+        merged.setdefault(highest if why in bounds else why, []).extend(versions)
+    return merged
 
 
 def _shown(specifiers: Collection[str]) -> tuple[str, ...]:

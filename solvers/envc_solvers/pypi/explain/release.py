@@ -13,11 +13,9 @@ from envc_solvers.pypi.explain.conflict import PyPIConflict, PyPIUnsolvable
 from envc_solvers.pypi.explain.explain import refuse
 from envc_solvers.pypi.explain.subjects import Conflicting, NoFile, OnlySdists, Refused
 from envc_solvers.pypi.explain.wording import subject_text
-from envc_solvers.pypi.language.index import Index, is_sdist
+from envc_solvers.pypi.language.index import Index
 from envc_solvers.pypi.language.markers import Answer, Markers, marker_environment
 from envc_solvers.pypi.language.requirement import Requirement
-from envc_solvers.pypi.language.specifier import allows
-from envc_solvers.pypi.language.tags import version_of
 from envc_solvers.pypi.problem import Budget, PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.journal import Journal
 from envc_solvers.pypi.search.replay import RecordedIndex
@@ -40,10 +38,9 @@ class Trials:
         self, problem: PyPIProblem, index: Index, answers: MutableMapping[str, Answer], budget: Budget
     ) -> None:
         self.problem = msgspec.structs.replace(in_order(problem), preferences={})
-        self.index = RecordedIndex(index)
         markers = Markers(marker_environment(problem.target, problem.python), answers)
         limited = msgspec.structs.replace(budget, max_tries=min(budget.max_tries, _TRIES))
-        self._context = SearchContext(self.index, markers, limited)
+        self._context = SearchContext(RecordedIndex(index), markers, limited)
 
     def conflict(self, roots: tuple[PyPIRoot, ...], without: Iterable[str] = ()) -> PyPIConflict | None:
         """Why these roots have no solution, as if no package required the projects `without`; None if they have one.
@@ -77,7 +74,7 @@ def why_not_chosen(exactly: Requirement, sources: list[str], trials: Trials) -> 
             conflict = trials.conflict((root,), builds)
             if conflict is None:
                 break
-            more = [name for name in _sources(conflict, trials.index) if name not in builds]
+            more = [name for name in _sources(conflict) if name not in builds]
             if not more:
                 return _other_reason(conflict)
             builds += more
@@ -86,7 +83,7 @@ def why_not_chosen(exactly: Requirement, sources: list[str], trials: Trials) -> 
             conflict = trials.conflict((*others, root))
             if conflict is None:
                 return "conflict", "newer versions of other packages"
-            builds += _sources(conflict, trials.index)
+            builds += _sources(conflict)
             if not builds:
                 return _other_reason(conflict)
     except _Undecided:
@@ -95,17 +92,14 @@ def why_not_chosen(exactly: Requirement, sources: list[str], trials: Trials) -> 
     return "sdist", ", ".join(sorted(builds))
 
 
-def _sources(conflict: PyPIConflict, index: RecordedIndex) -> Iterator[str]:
+def _sources(conflict: PyPIConflict) -> Iterator[str]:
     """The projects of a conflict that could be used if they were built from source."""
     for subject in conflict.subjects:
-        if isinstance(subject, OnlySdists):
+        if isinstance(subject, NoFile):
+            if subject.sdist and not any(file.above_floor for file in subject.nearest):
+                yield subject.project
+        elif isinstance(subject, OnlySdists):
             yield subject.project
-        elif isinstance(subject, NoFile) and not any(file.above_floor for file in subject.nearest):
-            for file in index.files(subject.project):
-                version = version_of(file.name, subject.project) if is_sdist(file.name) else None
-                if version is not None and all(allows(one, str(version)) for one in subject.specifiers):
-                    yield subject.project
-                    break
 
 
 def _other_reason(conflict: PyPIConflict) -> tuple[PassedOverKind, str]:

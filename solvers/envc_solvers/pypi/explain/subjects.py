@@ -74,6 +74,7 @@ class NoFile(Subject, frozen=True):
 
     specifiers: tuple[str, ...]
     nearest: tuple[FileMismatch, ...]  # the wheels that come nearest, nearest first
+    sdist: str = ""  # the file name of the newest source distribution that matches; "" if there is none
 
 
 class OnlySdists(Subject, frozen=True):

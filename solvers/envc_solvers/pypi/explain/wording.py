@@ -23,6 +23,7 @@ from envc_solvers.pypi.explain.subjects import (
 )
 from envc_solvers.pypi.language.index import was_yanked
 from envc_solvers.pypi.language.specifier import parsed
+from envc_solvers.pypi.language.tags import version_of
 from envc_solvers.pypi.search.rejection import Rejection
 
 _MOST_REASONS = 3  # that one line names
@@ -63,7 +64,12 @@ def nearest_files(subject: Subject) -> tuple[str, ...]:
     """The files nearest to a usable one, with the reasons why they cannot be used."""
     match subject:
         case NoFile():
-            return tuple(f"{each.file} {each.reason}" for each in subject.nearest)
+            sdist = version_of(subject.sdist, subject.project)
+            has_newer = sdist is not None and all(
+                (wheel := version_of(each.file, subject.project)) is None or wheel < sdist for each in subject.nearest
+            )
+            sources = (f"{subject.sdist} is a source distribution",) if has_newer else ()
+            return (*sources, *(f"{each.file} {each.reason}" for each in subject.nearest))
         case OnlySdists():
             return subject.sdists
         case _:
