@@ -16,6 +16,7 @@ PassedOverKind = Literal[
     "prerelease",
     "metadata",
     "conflict",
+    "unmet",
     "constraint",
     "locked",
     "alignment",
@@ -31,7 +32,8 @@ class PassedOver(msgspec.Struct, frozen=True, order=True):
     kind: PassedOverKind
     # By kind. sdist: the projects that it needs and that exist as sources only, "a, b", or "" if it does itself. url:
     # the project that it requires from a URL. requires-python and constraint: the specifier. yanked: why. no-file,
-    # metadata and conflict: the end of a sentence about the release.
+    # metadata and conflict: the end of a sentence about the release. unmet: a project that it needs, and why no version
+    # of that can be used.
     detail: str = ""
     direct: bool = True  # whether the problem itself requires the project; False if a package brings it along
     is_kept: bool = False  # whether the version was preferred because the lock has it
@@ -73,6 +75,8 @@ def reason_text(kind: str, detail: str) -> str:
             return f"has metadata that cannot be used: {detail}"
         case "conflict":
             return f"conflicts with {detail}"
+        case "unmet":
+            return f"cannot be used: {detail}"
         case "constraint":
             return f"is outside of the constraint {detail}"
         case "locked":

@@ -248,3 +248,58 @@ def test_a_lock_with_an_unreadable_reason_is_refused(place: Workplace) -> None:
     place.ok("lock")
     place.lock.write_text(place.lock.read_text().replace("app 1.3: sdist runtime", "app: newer"))
     assert "is not a release with a reason" in place.fails(1, "lock").err
+
+
+def test_a_release_whose_own_requirements_cannot_be_met_is_told(place: Workplace, index: IndexServer) -> None:
+    index.add(build_wheel("whole", "3.17", ["part==3.17"]))
+    index.add(build_wheel("whole", "3.18", ["part==3.18"]))
+    index.add(build_wheel("part", "3.17"))
+    place.write(manifest("whole"))
+    told = (
+        "whole 3.17 is locked: 3.18 cannot be used: part: there is no version that matches ==3.18; the newest is 3.17"
+    )
+    assert told in place.ok("lock").err
+    assert noted(place) == ["whole 3.18: unmet part: there is no version that matches ==3.18; the newest is 3.17"]
+
+
+def test_all_sources_below_a_release_are_named_at_once(place: Workplace, index: IndexServer) -> None:
+    index.add(build_wheel("deep", "1.0"))
+    index.add(build_wheel("deep", "2.0", ["middle"]))
+    index.add(build_wheel("middle", "1.0", ["runtime<4.10", "engine"]))
+    index.add(sdist("engine", "1.0", project_files("engine", "1.0")))
+    place.write(manifest("deep"))
+    refused = place.fails(1, "lock").err
+    assert "2.0 needs engine and runtime, which exist as source only" in refused
+    assert "`envc lock --build engine --build runtime` writes" in refused
+    place.ok("lock", "--build", "engine", "--build", "runtime")
+
+
+def test_a_dependency_for_a_higher_floor_is_named_with_the_floor(place: Workplace, index: IndexServer) -> None:
+    index.add(build_wheel("guided", "1.0"))
+    index.add(build_wheel("guided", "2.0", ["guide"]))
+    index.add(build_wheel("guide", "1.7", tag=f"{CP}-{CP}-manylinux_2_31_x86_64"))
+    index.add(sdist("guide", "1.7", project_files("guide", "1.7")))
+    place.write(manifest("guided", targets=("linux-64",)))
+    done = place.ok("lock")
+    assert "guided 1.0 is locked: 2.0 needs guide 1.7, which needs glibc 2.31, target has 2.28" in done.err
+    assert 'hint: glibc = "2.31" under [targets.linux-64]' in done.err
+
+
+def test_a_stricter_policy_applies_to_what_a_weaker_one_has_locked(place: Workplace) -> None:
+    place.write(manifest("app", policy='sdist = "older"'))
+    place.ok("lock")
+    place.write(manifest("app"))
+    assert "app would fall back to 0.1: 1.3 needs runtime" in place.fails(1, "lock").err
+
+
+def test_solve_takes_the_older_version_and_says_so(place: Workplace) -> None:
+    done = place.ok("solve", "--pypi", "app")
+    assert "app==0.1" in done.out
+    assert "warning: app 0.1 is chosen: 1.3 needs runtime, which exists as source only" in done.err
+
+
+def test_adding_a_requirement_that_would_fall_back_changes_nothing(place: Workplace) -> None:
+    place.write(manifest("gamma"))
+    before = place.manifest.read_bytes()
+    assert "app would fall back to 0.1" in place.fails(1, "add", "app").err
+    assert place.manifest.read_bytes() == before

@@ -74,7 +74,7 @@ class LockedPassedOver(msgspec.Struct, frozen=True, order=True):
     @classmethod
     def of(cls, found: PassedOver) -> LockedPassedOver:
         # The rest are our own words about names and versions, which `plain_reason` would take for hosts.
-        is_foreign = found.kind in ("yanked", "metadata") or found.detail.startswith("what it needs")
+        is_foreign = found.kind in ("yanked", "metadata", "unmet")
         is_foreign = is_foreign or "://" in found.detail or len(found.detail) > MAX_LENGTH
         detail = plain_reason(found.detail) if is_foreign else found.detail
         return cls(found.name, found.newer, found.kind, " ".join(detail.split()).lstrip("@ ").replace(" @ ", " … "))

@@ -99,7 +99,7 @@ class _Finder:
             elif markers.holds(root.requirement.marker):
                 self._limits.setdefault(root.requirement.name, []).append(root.requirement.specifier)
         self._overridden = {root.requirement.name for root in problem.overrides}
-        self._requirers: dict[str, list[tuple[Pin, str]]] | None = None
+        self._requirers: dict[str, list[tuple[Pin, str]]] = {}
 
     def find(self, pin: Pin, unaligned: str | None = None) -> PassedOver | None:
         """What was passed over for one pin; None if nothing worth saying."""
@@ -223,7 +223,7 @@ class _Finder:
             missing, floor = self._without_wheels(requires)
             if floor:
                 return self._over(pin, version, "no-file", floor)
-            if not missing and (conflict := self._conflict_with_pins(requires)):
+            if not missing and (conflict := self._conflict_with_pins(pin.name, requires)):
                 return self._over(pin, version, "conflict", conflict)
             if not thoroughly:
                 return self._over(pin, version, "sdist", ", ".join(missing)) if missing else None
@@ -286,8 +286,10 @@ class _Finder:
             and self._rules.refuses(file, name, any(map(names_exactly, specifiers))) is None
         )
 
-    def _conflict_with_pins(self, requires: Iterable[Requirement]) -> str:
-        """A pin that a release does not accept and that cannot change for it: a root, or one that others need."""
+    def _conflict_with_pins(self, project: str, requires: Iterable[Requirement]) -> str:
+        """A pin that a release of a project does not accept and that cannot change for it: a root, or one that others
+        need.
+        """
         for requirement in requires:
             name = requirement.name
             pin = self._pins.get(name)
@@ -296,21 +298,24 @@ class _Finder:
             words = f"{name} {pin.version}, because it requires {name}{requirement.specifier}"
             if name in self._roots:
                 return words
-            project = Project(self._index.view(name), self._rules, "highest")
-            for _, specifier in self._requirers_of(name):
-                if specifier and not project.candidates(frozenset({specifier, requirement.specifier})):
+            versions = Project(self._index.view(name), self._rules, "highest")
+            for by, specifier in self._requirers_of(name):
+                if by.name != project and not versions.candidates(frozenset({specifier, requirement.specifier})):
                     return words
         return ""
 
     def _requirers_of(self, name: str) -> list[tuple[Pin, str]]:
         """The requirements of the pins on a project that hold here; none if an override replaces them."""
-        if self._requirers is None:
-            self._requirers = {}
-            for pin in self._pins.values():
-                for one in pin.requires:
-                    if one.name in self._pins and self._applies(one, pin) and one.specifier:
-                        self._requirers.setdefault(one.name, []).append((pin, one.specifier))
-        return self._requirers.get(name, [])
+        found = self._requirers.get(name)
+        if found is None:
+            found = self._requirers[name] = [
+                (pin, one.specifier)
+                for pin in self._pins.values()
+                if name in pin.depends and name not in self._overridden
+                for one in pin.requires
+                if one.name == name and one.specifier and self._markers.holds(one.marker, pin.extras)
+            ]
+        return found
 
     def _over(self, pin: Pin, version: str, kind: PassedOverKind, detail: str = "") -> PassedOver:
         is_kept = pin.version in self._problem.preferences.get(pin.name, ())

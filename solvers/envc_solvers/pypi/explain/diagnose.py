@@ -118,6 +118,8 @@ class Diagnosis:
                 break
             if why is None:
                 why = SDIST if is_sdist(files[0].name) else NO_FILE
+            if why.kind in ("too-new", "no-upload-time"):
+                continue  # under a cut-off these do not exist
             if why.kind == "requires-python":
                 why = Rejection(why.kind, _excluding(why.detail, self._problem.python.full_version))
             reasons.setdefault(why, []).append(release.version)

@@ -108,7 +108,11 @@ def _other_reason(conflict: PyPIConflict) -> tuple[PassedOverKind, str]:
     for subject in conflict.subjects:
         if isinstance(subject, NoFile) and (above := [file for file in subject.nearest if file.above_floor]):
             return "no-file", f"needs {subject.project}, which {above[0].reason}"
-    return "conflict", _in_words(conflict)
+    for subject in conflict.subjects:
+        if not isinstance(subject, Conflicting):
+            return "unmet", f"{subject.project}: {subject_text(subject)}"
+    names = dict.fromkeys(subject.project for subject in conflict.subjects)
+    return "conflict", f"other requirements on {' and '.join(names)}"
 
 
 def _url(conflict: PyPIConflict) -> str:
@@ -119,10 +123,3 @@ def _url(conflict: PyPIConflict) -> str:
                 if why.kind == "url":
                     return why.detail
     return ""
-
-
-def _in_words(conflict: PyPIConflict) -> str:
-    for subject in conflict.subjects:
-        if not isinstance(subject, Conflicting):
-            return f"what it needs: {subject.project}: {subject_text(subject)}"
-    return f"other requirements on {' and '.join(dict.fromkeys(subject.project for subject in conflict.subjects))}"
