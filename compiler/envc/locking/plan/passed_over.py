@@ -14,7 +14,7 @@ from envc.model.lock_lines import LockedPassedOver
 from envc_solvers.passed_over import PassedOver
 
 # These change with time and with the history of the lock, and not with what is locked.
-NOT_RECORDED = frozenset({"locked", "cut-off", "prerelease"})
+NOT_RECORDED = frozenset({"locked", "cut-off", "prerelease", "yanked"})
 
 
 def recorded(
