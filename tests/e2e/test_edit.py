@@ -12,7 +12,7 @@ from tests.e2e.conftest import MANIFEST
 
 def test_from_an_empty_folder_to_a_running_step(workplace: Workplace) -> None:
     workplace.manifest.unlink()
-    workplace.ok("init", "--python", HOST_PYTHON)
+    assert workplace.ok("init", "--python", HOST_PYTHON, "--json").json == {"manifest": "manifest.toml"}
     assert "already exists" in workplace.fails(2, "init").err
     assert "+ alpha 1.1" in workplace.ok("add", "alpha").err
     assert workplace.ok("run", "main", "--", "python", "-c", "import alpha; print(alpha.__version__)").out == "1.1\n"

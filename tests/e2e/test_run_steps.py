@@ -144,6 +144,9 @@ def test_without_a_step_the_steps_are_listed(workplace: Workplace) -> None:
     done = workplace.fails(2, "run")
     assert done.out == ("prepare  python main.py prepare\ntrain    python main.py train  (needs prepare)\nreport   -\n")
     assert "name a step: `envc run STEP`" in done.err
+    listed = workplace.ok("run", "--json").json["steps"]
+    assert listed[1] == {"step": "train", "run": "python main.py train", "shell": False, "needs": ["prepare"]}
+    assert "--json lists the steps" in workplace.fails(2, "run", "train", "--json").err
 
 
 def _alive(pid: int) -> bool:

@@ -57,6 +57,27 @@ class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class InitDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The output of ``envc init --json``."""
+
+    manifest: str  # path of the file that was written
+
+
+class ListedStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step, as ``envc run`` lists it."""
+
+    step: str
+    run: str | None  # words as they are quoted for a shell; with `shell`, the text for one
+    shell: bool
+    needs: tuple[str, ...]
+
+
+class StepsDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The output of ``envc run --json``, which lists the steps."""
+
+    steps: tuple[ListedStep, ...]  # in the order of the manifest
+
+
 class EditedDocument(msgspec.Struct, frozen=True, kw_only=True):
     """The output of ``envc add --json`` and ``envc remove --json``."""
 

@@ -32,12 +32,17 @@ class InitOptions(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         option("--python", metavar="VERSION", help="Use this Python, such as 3.12. Default: the one that runs envc."),
     ] = None
+    as_json: AsJson = False
 
 
 @verb("init", InitOptions)
 def init(options: InitOptions) -> int:
     """Write a first manifest.toml into FOLDER."""
     path = write_manifest(options.folder, options.targets, options.python)
+    if options.as_json:
+        from envc.cli.documents import InitDocument
+
+        print_json(InitDocument(manifest=str(path)))
     tell(f"wrote {path}")
     return 0
 

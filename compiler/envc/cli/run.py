@@ -17,7 +17,7 @@ from envc.cli.options import (
     make_context,
     refuse_with_bundle,
 )
-from envc.cli.output import say, tell
+from envc.cli.output import print_json, say, tell
 from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
@@ -63,6 +63,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     force: Force = False
     offline: Offline = False
     quiet: Quiet = False
+    as_json: Annotated[bool, option("--json", help="List the steps as JSON. Only without STEP.")] = False
 
 
 @verb("run", RunOptions)
@@ -78,6 +79,8 @@ def command(options: RunOptions) -> int:
     store. With --manifest it must match the lock.
     """
     runs_several = options.needs or options.all
+    if options.as_json and (options.all or options.step is not None):
+        raise UsageError("--json lists the steps, and the output of a run is that of its steps", "leave out --json")
     if not runs_several and (options.jobs or options.keep_going):
         raise UsageError("--jobs and --keep-going are for several steps", "add --needs or --all")
     if options.all and options.step is not None:
@@ -85,7 +88,7 @@ def command(options: RunOptions) -> int:
     with Terminal(options.quiet) as terminal:
         context = make_context(terminal, offline=options.offline, force=options.force)
         if options.step is None and not options.all:
-            return _list_steps(open_project(options.manifest, context, checked=()))
+            return _list_steps(open_project(options.manifest, context, checked=()), as_json=options.as_json)
         if options.step is not None and is_bundle_file(options.step):
             from envc.pipeline import single_file
 
@@ -116,9 +119,15 @@ def command(options: RunOptions) -> int:
         return run(project, request, context)
 
 
-def _list_steps(project: Project) -> int:
-    """Print the steps with their commands, and return the exit code of a command line that lacks a word."""
+def _list_steps(project: Project, *, as_json: bool) -> int:
+    """Print the steps with their commands. Returns the exit code of a command line that lacks a word, but for JSON."""
     steps = project.manifest.steps
+    if as_json:
+        from envc.cli.documents import ListedStep, StepsDocument
+
+        listed = (ListedStep(step=name, run=one.run, shell=one.shell, needs=one.needs) for name, one in steps.items())
+        print_json(StepsDocument(steps=tuple(listed)))
+        return 0
     width = max(map(len, steps), default=0)
     for name, step in steps.items():
         needs = f"  (needs {', '.join(step.needs)})" if step.needs else ""

@@ -18,7 +18,9 @@ from envc.cli.documents import (
     EditedDocument,
     ErrorDocument,
     HydratedDocument,
+    InitDocument,
     LockedDocument,
+    StepsDocument,
 )
 from envc.cli.documents_upkeep import CacheDocument, PruneDocument, TagsDocument
 from envc.cli.solved import SolveDocument
@@ -61,6 +63,8 @@ SCHEMAS: Mapping[str, Format] = {  # by file name, without its extension
     "tags": Format("The output of envc tag --json", (TagsDocument, ErrorDocument)),
     "cache": Format("The output of envc cache show --json and envc cache prune --json", (CacheDocument, PruneDocument)),
     "upkeep": Format("The JSON documents of a store that keep or release environments", (Tag, Lease, Notice)),
+    "initialised": Format("The output of envc init --json", (InitDocument, ErrorDocument)),
+    "steps": Format("The output of envc run --json, without a step", (StepsDocument, ErrorDocument)),
     "edited": Format("The output of envc add --json and envc remove --json", (EditedDocument, ErrorDocument)),
     "hydrated": Format("The output of envc hydrate --json", (HydratedDocument, ErrorDocument)),
     "bundled": Format("The output of envc bundle --json", (BundleDocument, ErrorDocument)),
