@@ -12,12 +12,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from envc.cli.counted_task import CountedTask
 from envc.cli.output import discard, labelled, plain, tell
 from envc.model.progress import SilentTask, Task
 
 if TYPE_CHECKING:
     from envc.cli.bars import Bars
+    from envc.cli.counted_task import CountedTask
 
 _SHOW_AFTER = 0.2  # seconds; shorter work shows nothing, and rich is not imported for it
 _EVERY = 0.1  # seconds between two pictures
@@ -86,6 +86,8 @@ class Terminal:
     def task(self, label: str, total: int | None = None, unit: str = "") -> Task:
         if not self._draws:
             return SilentTask()
+        from envc.cli.counted_task import CountedTask
+
         task = CountedTask(self._remove, plain(label), total, unit)
         self._tasks.append(task)
         return task
