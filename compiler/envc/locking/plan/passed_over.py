@@ -68,9 +68,10 @@ class _Before:
         self._any: dict[str, dict[tuple[str, str], LockedPassedOver]] = {}
         if previous is None or not previous.holds_passed_over:
             return
+        versions = locked_versions(previous)
         for environment in previous.environments:
             for key in environment.targets:
-                lines = recorded_on(environment, target_name_of(key), previous)
+                lines = recorded_on(environment, target_name_of(key), versions)
                 self._any.setdefault(key, {}).update(lines)
                 self._own.update(((step, key), lines) for step in environment.steps)
 
@@ -79,20 +80,28 @@ class _Before:
         lines = self._own.get(step_target.id)
         if lines is None:
             lines = self._any.get(step_target.key, {})
+        if not lines:
+            return {}
         chosen = {(release[1], release[2]) for _, release in keys if release[0] == "pypi"}
         return {name: line for (name, version), line in lines.items() if (name, version) in chosen}
 
 
+def locked_versions(graph: LockGraph) -> dict[str, tuple[str, str]]:
+    """By id: name and version of the PyPI packages of a lock."""
+    return {package.id: (package.name, package.version) for package in graph.packages if package.kind == "pypi"}
+
+
 def recorded_on(
-    environment: LockedEnvironment, target_name: str, graph: LockGraph
+    environment: LockedEnvironment, target_name: str, locked: Mapping[str, tuple[str, str]]
 ) -> dict[tuple[str, str], LockedPassedOver]:
-    """By name and locked version: what an environment records for one target."""
-    versions: dict[str, str] = {}
-    locked = {package.id: package for package in graph.packages if package.kind == "pypi"}
-    for ref in environment.packages:
-        package = locked.get(ref.id)
-        if package is not None and (not ref.targets or target_name in ref.targets):
-            versions[package.name] = package.version
+    """By name and locked version: what an environment records for one target. `locked` is that of the whole lock."""
+    if not environment.passed_over:
+        return {}
+    versions = dict(
+        locked[ref.id]
+        for ref in environment.packages
+        if ref.id in locked and (not ref.targets or target_name in ref.targets)
+    )
     return {
         (line.name, versions[line.name]): msgspec.structs.replace(line, targets=())
         for line in environment.passed_over

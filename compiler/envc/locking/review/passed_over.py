@@ -43,16 +43,17 @@ def of_graph(
     `found` has what the solutions of this run say. It adds what a lock does not record: releases that are newer than
     locked versions, or than the cut-off.
     """
-    from envc.locking.plan.passed_over import NOT_RECORDED, recorded_on
+    from envc.locking.plan.passed_over import NOT_RECORDED, locked_versions, recorded_on
 
     places: dict[tuple[str, str, LockedPassedOver, bool], set[tuple[str, str]]] = {}
+    versions = locked_versions(graph) if graph.holds_passed_over else {}
     for environment in graph.environments:
         if not environment.passed_over:
             continue
         texts = (one.text.removeprefix("pypi:") for one in environment.requires)
         required = {re.split(r"[^a-z0-9-]", text, maxsplit=1)[0] for text in texts}
         for target in map(target_name_of, environment.targets):
-            for (name, version), line in recorded_on(environment, target, graph).items():
+            for (name, version), line in recorded_on(environment, target, versions).items():
                 where = places.setdefault((name, version, line, name in required), set())
                 where.update((step, target) for step in environment.steps)
     known = {(name, line.newer) for name, _, line, _ in places}
