@@ -140,6 +140,12 @@ def test_what_makes_no_sense_is_refused_before_anything_runs(place: Workplace, o
     assert not place.lock.exists()
 
 
+def test_a_manifest_without_steps_has_nothing_to_run(workplace: Workplace) -> None:
+    workplace.write(HEAD)
+    assert "the manifest has no steps" in workplace.fails(2, "run", "--all").err
+    assert workplace.fails(2, "run").out == ""
+
+
 def test_without_a_step_the_steps_are_listed(workplace: Workplace) -> None:
     done = workplace.fails(2, "run")
     assert done.out == ("prepare  python main.py prepare\ntrain    python main.py train  (needs prepare)\nreport   -\n")

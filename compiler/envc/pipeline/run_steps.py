@@ -37,6 +37,8 @@ def run_steps(project: Project, request: RunStepsRequest, context: Context) -> i
 
     last = request.last
     steps = needed(project, last.step) if last.step else tuple(project.manifest.steps)
+    if not steps:
+        raise UsageError("the manifest has no steps", "add one: [steps.main]")
     if last.step and not (last.command or own_command(project, last.step)):
         raise UsageError(
             f"step {last.step} has no `run`", f"name a command: `envc run --needs {last.step} -- python …`"

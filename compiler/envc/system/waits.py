@@ -80,12 +80,16 @@ def waits_for(what: str, task: Task | None = None) -> Iterator[Purpose]:
 
     Bytes of tries that fail are counted as well, so the caller corrects the task by `Purpose.moved`.
     """
-    thread = get_ident()
-    purpose = _watch.purposes[thread] = Purpose(what, task)
+    thread, purposes = get_ident(), _watch.purposes
+    outer = purposes.get(thread)
+    purpose = purposes[thread] = Purpose(what, task)
     try:
         yield purpose
     finally:
-        del _watch.purposes[thread]
+        if outer is not None:
+            purposes[thread] = outer
+        else:
+            del purposes[thread]
 
 
 def moved(size: int) -> None:
