@@ -199,7 +199,6 @@ def test_check_lists_every_reason(workplace: Workplace) -> None:
         "new": "pypi:alpha>=1.1",
         "at": ["groups", "base", "pypi", 0],
         "line": 7,
-        "code": "",
     } in status
     assert all(reason["line"] is None for reason in status if not reason["new"])
     pyproject = "".join(

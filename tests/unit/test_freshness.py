@@ -233,7 +233,13 @@ def test_an_unchanged_project_is_fresh(local: dict[str, str] | None) -> None:
 def test_a_changed_project_makes_its_step_stale(origin: dict[str, Any], now: str) -> None:
     freshness = compared({"libs/made": now}, build(**origin))
     assert freshness.reasons == (
-        Reason("one.libs/made", TREE[:12], now[:12], ("steps", "one", "pypi", 0), code="libs/made" if now else ""),
+        Reason(
+            "one.libs/made",
+            TREE[:12],
+            now[:12],
+            ("steps", "one", "pypi", 0),
+            code="libs/made" if now else msgspec.UNSET,
+        ),
     )
     assert freshness.fresh == {TWO}
 

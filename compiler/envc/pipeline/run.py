@@ -94,7 +94,8 @@ def _relocked(project: Project, context: Context) -> bool:
            for change in outcome.changes):  # fmt: skip
         return False
     save_text(dumps(outcome.graph), outcome.path, before=project.lock)
-    paths = sorted({reason.code for reason in project.freshness.reasons}) if project.freshness is not None else []
+    found = project.freshness.reasons if project.freshness is not None else ()
+    paths = sorted({reason.code for reason in found if isinstance(reason.code, str)})
     context.progress.note(f"locked again, since the files of {', '.join(paths)} have changed; no version has")
     return True
 

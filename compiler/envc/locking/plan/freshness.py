@@ -32,7 +32,8 @@ class Reason(msgspec.Struct, frozen=True, order=True):
     new: str  # the value in the manifest; "" if there is none
     at: KeyPath = ()  # the place of the value in the manifest, if there is only one
     line: int | None = None  # of the manifest, from 1; None until it is looked up
-    code: str = ""  # the path of a local project, if the difference is only that its files have changed
+    # The path of a local project, if the difference is only that its files have changed; left out otherwise.
+    code: str | msgspec.UnsetType = msgspec.UNSET
 
     def __str__(self) -> str:
         place = f" ({render_key_path(self.at)}, line {self.line})" if self.line is not None else ""
@@ -276,7 +277,7 @@ def _changed_files(
         current = local.get(dependency.path, "")
         if made_from and current not in made_from:
             key = f"{step_target.step}.{dependency.path}"
-            code = dependency.path if current else ""
+            code = dependency.path if current else msgspec.UNSET
             yield Reason(key, min(made_from)[:12], current[:12], dependency.at, code=code)
 
 
