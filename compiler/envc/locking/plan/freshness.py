@@ -277,7 +277,8 @@ def _changed_files(
         current = local.get(dependency.path, "")
         if made_from and current not in made_from:
             key = f"{step_target.step}.{dependency.path}"
-            code = dependency.path if current else msgspec.UNSET
+            is_folder = any(build.origin == "tree" for build in builds.get(artifact.sha256, ()))
+            code = dependency.path if current and is_folder else msgspec.UNSET
             yield Reason(key, min(made_from)[:12], current[:12], dependency.at, code=code)
 
 
