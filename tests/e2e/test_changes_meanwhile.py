@@ -145,6 +145,18 @@ def test_a_manifest_that_changes_while_it_is_locked_is_not_restored(place: Workp
     mine = MANIFEST + 'run = "python -V"\n'
     index.add(build_wheel("gamma", "1.0", ["absent"]))
     index.meanwhile = lambda: place.manifest.write_text(mine)
-    done = place.fails(1, "add", "gamma")
+    done = place.fails(1, "add", "gamma>=1")  # it is written before it is locked, since no bound is looked for
     assert "was not restored: it has changed since" in done.err
     assert place.manifest.read_text() == mine
+
+
+def test_a_manifest_that_changes_while_a_bound_is_looked_for_is_not_overwritten(
+    place: Workplace, index: WatchedIndex
+) -> None:
+    mine, lock = MANIFEST + 'run = "python -V"\n', place.lock.read_bytes()
+    index.add(build_wheel("gamma", "1.0"))
+    index.meanwhile = lambda: place.manifest.write_text(mine)
+    done = place.fails(1, "add", "gamma")
+    assert "manifest.toml was changed by another program in the meantime; it was not overwritten" in done.err
+    assert place.manifest.read_text() == mine
+    assert place.lock.read_bytes() == lock

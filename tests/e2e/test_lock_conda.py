@@ -71,7 +71,7 @@ def place(tmp_path: Path) -> Workplace:
 
 def test_every_platform_gets_its_own_builds(place: Workplace) -> None:
     done = place.ok("lock")
-    assert "wrote manifest.lock: 2 environments, 4 packages" in done.err
+    assert "wrote manifest.lock: 2 steps, 3 targets, 4 packages" in done.err
     text = place.lock.read_text()
     assert text.count('id = "conda:tool"') == 1
     for subdir in ("lin", "osx", "win"):

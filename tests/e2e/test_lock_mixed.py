@@ -70,7 +70,7 @@ def write_numbers(place: Workplace, *versions: str) -> None:
 
 def test_both_kinds_lock_for_every_platform_together(place: Workplace, index: IndexServer) -> None:
     done = place.ok("lock")
-    assert "wrote manifest.lock: 3 environments" in done.err
+    assert "wrote manifest.lock: 3 steps, 3 targets" in done.err
     check_golden(GOLDEN / "mixed.lock", place.lock.read_text())
     # The newest num of conda is too new for app: conda was solved again, and the index was never queried for num.
     assert index.requests_for("/simple/num/") == 0

@@ -19,13 +19,29 @@ from envc.model.kinds import DIRECT_SOURCES, DependencyKind
 from envc.model.manifest import KeyPath
 from envc.pipeline.lock import LockOutcome, LockRequest, lock
 from envc.pipeline.project import open_project, this_platform
-from envc.system.user_file import replace_user_file
+from envc.system.user_file import replace_user_file, written_path
 from envc_solvers.nearest import nearest_name
 
 if TYPE_CHECKING:
     from envc.locking.plan.project import Project
     from envc.model.manifest import Manifest
     from envc_solvers.pypi.problem import Strategy
+
+
+class ManifestChanged(EnvcError):
+    """A manifest that changed while a command was working on it."""
+
+    hint = "run the same command again"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path.name} was changed by another program in the meantime; it was not overwritten"
+
+    def data(self) -> dict[str, object]:
+        return {"manifest": str(self.path)}
 
 
 class EditRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,9 +88,12 @@ def edit_manifest(project: Project, request: EditRequest, context: Context) -> E
 
     A requirement that limits nothing gets the locked version as its lower bound. The manifest is restored if it cannot
     be locked, unless another program has changed it in the meantime. Raises UsageError for a table or a requirement
-    that does not exist, ManifestError, Unwritable, and the errors of `lock`.
+    that does not exist, ManifestError, ManifestChanged, StrayLink, Unwritable, and the errors of `lock`.
     """
     path = project.manifest.path
+    if not request.dry_run:  # before anything is solved
+        written_path(path)
+        written_path(project.manifest.lock_path)
     before = path.read_bytes()
     table = _table(project.manifest, request, context)
 
@@ -101,7 +120,7 @@ def edit_manifest(project: Project, request: EditRequest, context: Context) -> E
         locked = lock(opened(after), LockRequest(dry_run=True), context) if request.lock else None
         return EditOutcome(path=path, table=table, entries=entries, written=False, locked=locked)
     if not request.lock:
-        _write(path, after)
+        _replace(path, before, after)
         return EditOutcome(path=path, table=table, entries=entries, written=True, locked=None)
     locked = _lock_changed(path, before, after, context, lambda: open_project(str(path), context), LockRequest())
     return EditOutcome(path=path, table=table, entries=entries, written=True, locked=locked)
@@ -128,7 +147,7 @@ def _lock_changed(
     """Write the changed manifest and lock it. The manifest is restored if that fails."""
     parse_manifest(after.decode("utf-8-sig"), path)
     if after != before:
-        _write(path, after)
+        _replace(path, before, after)
     try:
         return lock(reopen(), request, context)
     except (EnvcError, KeyboardInterrupt):
@@ -199,6 +218,13 @@ def _still_has(path: Path, data: bytes) -> bool:
         return path.read_bytes() == data
     except OSError:
         return False
+
+
+def _replace(path: Path, before: bytes, after: bytes) -> None:
+    """Write the changed manifest. Raises ManifestChanged if it is no longer the one that was read, and as `_write`."""
+    if not _still_has(path, before):
+        raise ManifestChanged(path)
+    _write(path, after)
 
 
 def _write(path: Path, data: bytes) -> None:
