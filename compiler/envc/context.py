@@ -118,8 +118,12 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
     return user_folder("cache", environ)
 
 
+class NoHome(UsageError):
+    """A user without a home folder, as in containers with arbitrary users."""
+
+
 def user_folder(kind: Literal["cache", "data"], environ: Mapping[str, str]) -> Path:
-    """envc's folder of that kind for this user, as the platform defines it. Raises UsageError without a home folder."""
+    """envc's folder of that kind for this user, as the platform defines it. Raises NoHome."""
     home = environ.get("HOME", "")
     if sys.platform == "linux" and home.startswith("/") and "ANDROID_ROOT" not in environ:
         # The rule of platformdirs (XDG Base Directory Specification). Importing it would add 5 ms to every run.
@@ -129,10 +133,13 @@ def user_folder(kind: Literal["cache", "data"], environ: Mapping[str, str]) -> P
     from platformdirs import user_cache_path, user_data_path
 
     try:
-        return (user_cache_path if kind == "cache" else user_data_path)("envc", appauthor=False)
+        folder = (user_cache_path if kind == "cache" else user_data_path)("envc", appauthor=False)
+        if not folder.is_absolute():  # HOME is a relative path: each working directory would have another folder
+            raise RuntimeError
+        return folder
     except RuntimeError:
         setting = "ENVC_CACHE_DIR" if kind == "cache" else "ENVC_STORE"
-        raise UsageError("this user has no home folder", f"set HOME, or {setting}, to a folder") from None
+        raise NoHome("this user has no home folder", f"set HOME, or {setting}, to a folder") from None
 
 
 def home_folder(environ: Mapping[str, str]) -> Path:
@@ -141,6 +148,7 @@ def home_folder(environ: Mapping[str, str]) -> Path:
     """
     chosen = environ.get("HOME") or environ.get("USERPROFILE")
     try:
-        return Path(chosen) if chosen else Path.home()
+        home = Path(chosen) if chosen else Path.home()
+        return home if home.is_absolute() else Path("/")
     except RuntimeError:
         return Path("/")

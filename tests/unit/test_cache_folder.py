@@ -173,6 +173,25 @@ def test_a_private_folder_prepared_by_another_user_is_not_used(tmp_path: Path, m
     used = cache_opener({"ENVC_CACHE_DIR": str(shared)}, Silent())()
     assert used.parent == tmp_path and used not in (shared, planted)
     assert (mode(used), used.stat().st_uid) == (0o700, 0)
+    # Later runs use the same one.
+    assert cache_opener({"ENVC_CACHE_DIR": str(shared)}, Silent())() == used
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize(("bits", "is_useful"), [(0o755, False), (0o775, True), (0o777, False)])
+def test_sharing_is_suggested_only_where_it_would_help(
+    bits: int, is_useful: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache that this user cannot write to does not become writable by being shared."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    os.chown(cache, 12345, GROUP)
+    cache.chmod(bits)
+    monkeypatch.setattr(os, "access", lambda *_: bool(bits & 0o020))  # root may write anything
+    progress = Silent()
+    assert cache_opener({"ENVC_CACHE_DIR": str(cache)}, progress)() != cache
+    assert ("ENVC_CACHE_SHARED=1" in progress.warnings[0]) == is_useful
 
 
 # a cache that a group shares

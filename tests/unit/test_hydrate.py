@@ -404,10 +404,10 @@ def test_a_file_at_the_path_of_another_packages_folder_is_refused(tmp_path: Path
 
 
 def test_an_unwritable_cache_does_not_stop_hydrate(bench: Bench, tmp_path: Path) -> None:
+    """The lock of a prefix is beside it."""
     (tmp_path / "cache/locks").write_text("")
-    with pytest.raises(Unwritable, match="cache/locks cannot be written: File exists") as caught:
-        bench.hydrate(tmp_path / "prefix")
-    assert caught.value.hint == "choose another ENVC_CACHE_DIR"
+    assert bench.hydrate(tmp_path / "prefix")
+    assert not list(tmp_path.glob(".envc-*"))
 
 
 def test_disk_errors_are_reported(bench: Bench, tmp_path: Path) -> None:

@@ -194,9 +194,9 @@ def store_place(chosen: str | None, manifest: Callable[[], Manifest], context: C
     if location:
         refuse_misspelt_url(location, origin)
         return location if is_url(location) else base / user_path(location, "the store")
-    from envc.context import user_folder
+    from envc.system.cache_folder import default_store
 
-    return user_folder("data", context.environ) / "store"
+    return default_store(context.environ, context.progress)
 
 
 def step_target_for(project: Project, step: str, target: str | None, *, foreign: bool = False) -> StepTarget:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from envc.errors import EnvcError, Unwritable
@@ -47,13 +47,13 @@ class FolderInUse(EnvcError):
         self.folder = folder
 
     def __str__(self) -> str:
-        return f"{self.folder} is not as envc made it, and is not replaced, because a step is using it"
+        return f"{self.folder} is not as envc made it, and is not replaced, because a step may be using it"
 
 
 def publish_folder(
     place: Path,
     *,
-    locks: Path,
+    locks: Path | None,
     is_ours: Callable[[], bool],
     is_made: Callable[[], bool],
     populate: Callable[[Path], None],
@@ -61,12 +61,13 @@ def publish_folder(
 ) -> bool:
     """Create the folder `place` with the contents that `populate` writes.
 
-    Returns False if `is_made` holds once the lock is acquired. The lock is a file in the folder `locks`. A folder that
+    Returns False if `is_made` holds once the lock is acquired. The lock is a file in the folder `locks`, or one beside
+    `place` that is removed afterwards: this works without a cache, and for users with different caches. A folder that
     `is_ours` is replaced, and an empty one is used; anything else raises PrefixOccupied. With `used`, a folder in which
     another process has marked that file by `locks.in_use` raises FolderInUse. Raises whatever `populate` raises, and
     Unwritable for OSErrors.
     """
-    with cache_lock(_lock_of(place, locks)):
+    with cache_lock(_lock_of(place, locks)) if locks is not None else _lock_beside(place):
         try:
             _recover(place)
             if is_made():
@@ -116,6 +117,23 @@ def remove_folder(path: Path, *, locks: Path, used: str) -> bool:
 
 def _lock_of(place: Path, locks: Path) -> Path:
     return locks / f"{sha256(os.fsencode(place))}.lock"
+
+
+@contextmanager
+def _lock_beside(place: Path) -> Iterator[None]:
+    """Hold a lock in the folder of `place`. In a folder like /tmp, another user may have put something in its place."""
+    file = place.with_name(f".envc-{sha256(os.fsencode(place.name))[:16]}.lock")
+    with ExitStack() as stack:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(file_lock(file, own=True))
+        except OSError as error:
+            raise Unwritable(place, error, "choose another --prefix") from None
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                file.unlink()  # a process that waits for it makes a new one
 
 
 def _is_occupied(place: Path, is_ours: Callable[[], bool]) -> bool:

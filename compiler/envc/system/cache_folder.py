@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envc.context import cache_folder
+from envc.context import NoHome, cache_folder, user_folder
 from envc.errors import Unwritable
 from envc.model.progress import Progress
 
@@ -49,7 +49,7 @@ def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: boo
 
     def find() -> Path:
         if not opened:
-            folder = cache_folder(environ)
+            folder = _chosen(environ, progress)
             if not is_private_cache(folder):
                 is_shared = environ.get(SHARED, "") not in ("", "0", "false")
                 if not os.path.lexists(folder):
@@ -63,11 +63,58 @@ def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: boo
             if is_used:
                 from envc.system.locks import shared_lock  # late: `lock --check` only looks at the cache
 
-                held.enter_context(shared_lock(folder / USE))
+                reason = held.enter_context(shared_lock(folder / USE))
+                if reason is not None:
+                    progress.warn(
+                        f"{folder} is on a file system without locks ({reason}): files take their place, and nothing "
+                        "in the cache that may be in use is removed or replaced. A cache on a local disk is better"
+                    )
             opened.append(folder)
         return opened[0]
 
     return find
+
+
+def default_store(environ: Mapping[str, str], progress: Progress) -> Path:
+    """The folder of the store that is used if none is named. A user without a home folder, or with one in which nothing
+    can be made, gets a private one among the temporary files, with a warning. Raises Unwritable if that is impossible.
+    """
+    return _or_private(lambda: user_folder("data", environ) / "store", "-store", progress)
+
+
+def _chosen(environ: Mapping[str, str], progress: Progress) -> Path:
+    """The cache folder that the environment variables name, else a private one, as for `default_store`."""
+    if environ.get("ENVC_CACHE_DIR"):
+        return cache_folder(environ)
+    return _or_private(lambda: cache_folder(environ), "", progress)
+
+
+def _or_private(find: Callable[[], Path], ending: str, progress: Progress) -> Path:
+    try:
+        folder = find()
+    except NoHome:
+        private = private_folder(ending)
+        reason = "this user has no home folder"
+    else:
+        if os.path.lexists(folder) or _can_make(folder):
+            return folder
+        try:
+            private = private_folder(ending)
+        except Unwritable:
+            return folder  # what needs the folder says so, or works without it
+        reason = "nothing can be made in the home folder of this user"
+    progress.warn(
+        f"{reason}, so the cache, and the store if none is named, are private folders in {private.parent}, which may "
+        "not last; set HOME, or ENVC_CACHE_DIR and ENVC_STORE, to a folder"
+    )
+    return private
+
+
+def _can_make(folder: Path) -> bool:
+    if os.name != "posix":
+        return True
+    above = next((path for path in folder.parents if path.exists()), folder)
+    return os.access(above, os.W_OK | os.X_OK)
 
 
 def make_folder(folder: Path) -> None:
@@ -156,11 +203,11 @@ def _trusted(folder: Path, progress: Progress, *, is_shared: bool, exists: bool 
         found = distrust(folder, group=is_shared, parents=False, owner="any" if is_shared else "root", exists=exists)
         if found is None or not (exists or os.path.lexists(folder)):
             return folder
-        is_open = exists or folder.stat().st_mode & stat.S_IWOTH
+        can_share = not exists and not folder.stat().st_mode & stat.S_IWOTH and os.access(folder, os.W_OK)
     except OSError:
         return folder
-    private = _private_folder()
-    way_out = "" if is_open else f", or {SHARED}=1 if these users may choose what you run"
+    private = private_folder()
+    way_out = f", or {SHARED}=1 if these users may choose what you run" if can_share else ""
     progress.warn(
         f"the cache {found}, so other users could change what you run; {private} is used instead. "
         f"Correct its owner and mode, or set ENVC_CACHE_DIR to a folder of your own{way_out}"
@@ -178,7 +225,7 @@ def _new_place(folder: Path, environ: Mapping[str, str], progress: Progress) -> 
     above = next(path for path in folder.absolute().parents if path.exists())
     if str(above.stat().st_uid) != user:
         return folder
-    private = _private_folder()
+    private = private_folder()
     progress.warn(
         f"{above} belongs to the user who called sudo, so root makes no cache there; {private} is used instead. "
         "Set ENVC_CACHE_DIR to a folder of root"
@@ -186,16 +233,46 @@ def _new_place(folder: Path, environ: Mapping[str, str], progress: Progress) -> 
     return private
 
 
-def _private_folder() -> Path:
-    """A folder for temporary files that only this user can read and write; the same one in every run if possible."""
+def private_folder(ending: str = "") -> Path:
+    """A folder among the temporary files that only this user can read and write; the same one in every run.
+
+    Another user may have taken its name. Then the folder gets a random one, by which later runs find it again. Raises
+    Unwritable.
+    """
     import tempfile
 
-    folder = Path(tempfile.gettempdir(), f"envc-{os.geteuid()}")
+    place = Path("/tmp")
     try:
+        place = _temporary()
+        folder = place / f"{_name()}{ending}"
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        status = folder.lstat()
-        is_private = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
-        return folder if is_private else Path(tempfile.mkdtemp(prefix=f"envc-{os.geteuid()}-"))
+        if _is_private(folder):
+            return folder
+        earlier = (Path(entry.path) for entry in os.scandir(place) if entry.name.startswith(f"{folder.name}-random-"))
+        found = min(filter(_is_private, earlier), default=None)
+        return found or Path(tempfile.mkdtemp(prefix=f"{folder.name}-random-", dir=place))
     except OSError as error:
-        raise Unwritable(folder, error, "set ENVC_CACHE_DIR to a folder of your own") from None
+        raise Unwritable(place, error, "set ENVC_CACHE_DIR to a folder of your own") from None
+
+
+def _temporary() -> Path:
+    """The folder for temporary files. Raises OSError if there is none."""
+    import tempfile
+
+    return Path(tempfile.gettempdir())
+
+
+def _name() -> str:
+    return f"envc-{os.geteuid() if hasattr(os, 'geteuid') else 'user'}"
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether a path is a folder of this user that no other user can read or write."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    if os.name != "posix":
+        return stat.S_ISDIR(status.st_mode)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077

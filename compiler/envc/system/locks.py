@@ -7,6 +7,7 @@ files in the same way.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,16 +16,18 @@ from pathlib import Path
 from envc.errors import Unwritable
 from envc.system.waits import waiting
 
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})  # of file systems without locks
 _PAUSE = 0.05  # seconds between attempts to lock
 _INHERITED = 100  # the least number of a descriptor that a program inherits
 
 
 @contextmanager
-def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
+def file_lock(file: Path, *, wait: bool = True, own: bool = False) -> Iterator[bool]:
     """Hold the lock on `file` while the body runs. The file is created, and stays unless the caller deletes it.
 
     A caller that waits for the lock of a deleted file locks the new file of that name instead. Otherwise it would run
-    together with the holder of the new file's lock.
+    together with the holder of the new file's lock. On a file system without locks, a second file is the lock
+    (`system.owner_files`). With `own`, a link, or a file of another user than this one and root, is refused.
 
     Without `wait`, the value is False if another process holds the lock. Raises OSError if the file cannot be created
     or locked.
@@ -37,8 +40,10 @@ def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
         return
     is_held = False
     while not is_held:
-        lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | (os.O_NOFOLLOW if own else 0), 0o600 if own else 0o666)
         try:
+            if own and os.fstat(lock).st_uid not in (os.geteuid(), 0):
+                raise PermissionError(errno.EPERM, f"{file} belongs to another user")
             try:
                 flock(lock, LOCK_EX | LOCK_NB)
             except BlockingIOError:
@@ -47,6 +52,14 @@ def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
                     return
                 with waiting("another process", file.name):
                     flock(lock, LOCK_EX)
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                from envc.system.owner_files import owner_file
+
+                with owner_file(file, wait=wait) as is_held:
+                    yield is_held
+                return
             is_held = os.fstat(lock).st_nlink > 0
             if is_held:
                 yield True
@@ -56,26 +69,27 @@ def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 @contextmanager
-def shared_lock(file: Path) -> Iterator[None]:
+def shared_lock(file: Path) -> Iterator[str | None]:
     """Hold a lock that any number of processes share while the body runs, and that excludes `exclusive_lock`.
 
     The file is created in an existing folder. If it cannot be created or locked, the body runs without the lock: then
-    only a process with more rights could remove anything. Windows has no such lock in Python, and does not need it,
-    since no open file is removed there.
+    only a process with more rights could remove anything. On a file system without locks, the value is the reason that
+    the system gives; there, `exclusive_lock` fails. Windows has no such lock in Python, and does not need it, since no
+    open file is removed there.
     """
     try:
         from fcntl import LOCK_SH, flock
     except ImportError:
-        yield
+        yield None
         return
-    lock = None
+    lock = reason = None
     try:
         lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         flock(lock, LOCK_SH)
-    except OSError:
-        pass
+    except OSError as error:
+        reason = error.strerror if lock is not None and error.errno in NO_LOCKS else None
     try:
-        yield
+        yield reason
     finally:
         if lock is not None:
             os.close(lock)
@@ -85,7 +99,8 @@ def shared_lock(file: Path) -> Iterator[None]:
 def exclusive_lock(file: Path, *, patience: float) -> Iterator[bool]:
     """Wait up to `patience` seconds until no process holds `shared_lock`, and hold it exclusively.
 
-    The value is False if other processes held it all that time. Raises OSError if the file cannot be created.
+    The value is False if other processes held it all that time. Raises OSError if the file cannot be created, or on a
+    file system without locks, where no process can know of the others.
     """
     import time
 
@@ -106,8 +121,6 @@ def exclusive_lock(file: Path, *, patience: float) -> Iterator[bool]:
                     yield False
                     return
                 time.sleep(_PAUSE)
-            except OSError:
-                break  # a file system without locks
         yield True
     finally:
         os.close(lock)
@@ -153,7 +166,9 @@ def in_use(file: Path) -> Iterator[bool]:
 
 @contextmanager
 def no_user(file: Path) -> Iterator[bool]:
-    """Keep `in_use` from marking a file while the body runs. The value is False if a process has marked it."""
+    """Keep `in_use` from marking a file while the body runs. The value is False if a process has marked it, or may have
+    on a file system without locks.
+    """
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
     except ImportError:
@@ -173,7 +188,8 @@ def no_user(file: Path) -> Iterator[bool]:
             yield False
             return
         except OSError:
-            pass
+            yield False
+            return
         yield True
     finally:
         os.close(lock)
@@ -195,8 +211,22 @@ def cache_lock(file: Path) -> Iterator[None]:
             file.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(file_lock(file))
         except OSError as error:
-            raise Unwritable(file.parent, error, "choose another ENVC_CACHE_DIR") from None
+            raise Unwritable(file.parent, error, f"choose another ENVC_CACHE_DIR{_closed(file.parent)}") from None
         yield
+
+
+def _closed(folder: Path) -> str:
+    """What to do about a folder of another user in a shared cache; "" for any other folder."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return ""
+    if not hasattr(os, "geteuid") or status.st_uid == os.geteuid():
+        return ""
+    return (
+        f", or let its owner open the folder: its mode is {status.st_mode & 0o7777:04o}, and all who share a cache "
+        "(ENVC_CACHE_SHARED) need a umask such as 002"
+    )
 
 
 @contextmanager

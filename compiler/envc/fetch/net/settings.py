@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from envc.context import cache_folder, home_folder, user_path
+from envc.context import NoHome, cache_folder, home_folder, user_path
 from envc.errors import UsageError
 from envc.fetch.net.credentials import Keyring, KeyringLookup, Login
 from envc.fetch.net.urls import TOKEN_HINT, holds_token, is_local
@@ -70,7 +70,7 @@ def read_settings(environ: Mapping[str, str]) -> FetchSettings:
     if index_url and not is_usable(index_url):
         raise UsageError(f"{origin} is not a URL of an index", hint="it must start with https://, http:// or file://")
     return FetchSettings(
-        cache=cache_folder(environ),
+        cache=_cache(environ),
         index_url=index_url or None,
         channel_alias=_channel_alias(environ),
         index_origin=origin,
@@ -85,7 +85,7 @@ def read_settings(environ: Mapping[str, str]) -> FetchSettings:
 def channel_settings(environ: Mapping[str, str]) -> FetchSettings:
     """Settings of a run that uses conda channels only. pip's configuration does not apply to them, and is not read."""
     return FetchSettings(
-        cache=cache_folder(environ),
+        cache=_cache(environ),
         channel_alias=_channel_alias(environ),
         netrc=_netrc(environ),
         logins=_logins(environ),
@@ -102,6 +102,13 @@ def _channel_alias(environ: Mapping[str, str]) -> str:
     if holds_token(alias):
         raise UsageError("ENVC_CHANNEL_ALIAS holds a token", TOKEN_HINT)
     return alias
+
+
+def _cache(environ: Mapping[str, str]) -> Path:
+    try:
+        return cache_folder(environ)
+    except NoHome:
+        return Path()  # `fetch_context` replaces it by the folder that is used instead
 
 
 def read_transport(environ: Mapping[str, str]) -> Transport:

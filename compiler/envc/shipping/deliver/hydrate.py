@@ -201,13 +201,14 @@ def hydrate(
         (folder / RECORD).write_bytes(text)
         (folder / PREFIX).write_bytes(msgspec.json.format(canonical_json(state)) + b"\n")
 
+    is_cached = prefix.parent == cache / _ENVIRONMENTS
     return publish_folder(
         prefix,
-        locks=cache / "locks",
+        locks=cache / "locks" if is_cached else None,
         is_ours=lambda: _is_ours(prefix),
         is_made=lambda: _is_made(prefix, state, cache),
         populate=populate,
-        used=PREFIX if prefix.parent == cache / _ENVIRONMENTS else None,
+        used=PREFIX if is_cached else None,
     )
 
 
@@ -401,6 +402,7 @@ def _is_made(prefix: Path, state: Prefix, cache: Path) -> bool:
     if os.name != "posix" or owners <= {os.geteuid(), 0}:
         return True
     others = owners - {os.geteuid(), 0, Path("/").stat().st_uid}
+    if not others or not prefix.is_relative_to(cache):
+        return not others
     shared = cache.stat()
-    is_shared = others == {shared.st_uid} or bool(shared.st_mode & stat.S_IWGRP)
-    return not others or (is_shared and prefix.is_relative_to(cache))
+    return others == {shared.st_uid} or bool(shared.st_mode & stat.S_IWGRP)
