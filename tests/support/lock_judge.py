@@ -152,7 +152,7 @@ def _conda_faults(pins: Pins, manifest: Manifest, step_target: StepTarget) -> li
             channel=package.source,
             subdir="noarch" if artifact.noarch else step_target.target.platform,
             file=artifact.file,
-            depends=tuple(overrides.get(line.split()[0], line) for line in depends),
+            depends=tuple(overrides.get(line.split()[0], _known_channel(line, step_target)) for line in depends),
         )
     python = step_target.python.minor
     specs = [*(one.spec for one in step_target.conda), f"python {python[0]}.{python[1]}.*"]
@@ -169,3 +169,9 @@ def _conda_faults(pins: Pins, manifest: Manifest, step_target: StepTarget) -> li
     )
     wrong = complaints({**records, "constraints": limits}, [*specs, "constraints"], machine)
     return found + wrong
+
+
+def _known_channel(spec: str, step_target: StepTarget) -> str:
+    """A spec without a channel that the step lacks: it may be the address of one, which a lock does not hold."""
+    channel, separator, rest = spec.rpartition("::")
+    return rest if separator and channel not in {one.name for one in step_target.channels} else spec

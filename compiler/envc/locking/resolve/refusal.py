@@ -13,6 +13,8 @@ from envc_solvers.origin import KeyPath, Phrase, ShowPlace, render_key_path
 from envc_solvers.passed_over import reason_text
 
 if TYPE_CHECKING:
+    from packaging.version import Version
+
     from envc.locking.plan.problems import SharedProblem
     from envc_solvers.passed_over import PassedOver
     from envc_solvers.pypi.explain.conflict import PyPIConflict
@@ -88,10 +90,22 @@ def mixed_error(shared: SharedProblem, target: str, error: SolverError) -> EnvcE
 def _could_be_built(subject: Subject) -> bool:
     """Whether a project has sources, and nothing but a build would give it a file for the target."""
     from envc_solvers.pypi.explain.subjects import NoFile, OnlySdists
+    from envc_solvers.pypi.language.tags import version_of
 
     if isinstance(subject, NoFile):
-        return bool(subject.sdist) and not any(file.above_floor or file.other_python for file in subject.nearest)
+        if not subject.sdist:
+            return False
+        # Wheels of an older version are no way out: a Python or system that fits them would not get the newest one.
+        newest = version_of(subject.sdist, subject.project)
+        return not any(
+            (file.above_floor or file.other_python) and not _is_older(version_of(file.file, subject.project), newest)
+            for file in subject.nearest
+        )
     return isinstance(subject, OnlySdists)
+
+
+def _is_older(version: Version | None, newest: Version | None) -> bool:
+    return version is not None and newest is not None and version < newest
 
 
 def _with_build(shared: SharedProblem, conflict: PyPIConflict) -> PyPIConflict:
