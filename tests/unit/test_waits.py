@@ -42,13 +42,13 @@ def test_a_purpose_names_the_waits_and_counts_for_a_task() -> None:
 
 
 def test_lines_name_host_project_bytes_rate_and_retries() -> None:
-    first, second = Wait("pypi.org", "the page of numpy", 0), Wait("pypi.org", "x\x1b[2J", 0)
+    first, second = Wait("index.example.com", "the page of numpy", 0), Wait("index.example.com", "x\x1b[2J", 0)
     now = first.began + 8.2
     assert wait_line([], now, 0, 0.0) == ""
-    assert wait_line([first], now, 0, 0.0) == "waiting for pypi.org: the page of numpy, 8 s"
+    assert wait_line([first], now, 0, 0.0) == "waiting for index.example.com: the page of numpy, 8 s"
     second.tries, second.reason = 3, "HTTP 503"
     assert wait_line([first, second], now, 12_300_000, 1.5e6) == (
-        "waiting for pypi.org: the page of numpy and 1 more, 12.3 MB in all at 1.5 MB/s, 8 s (try 3: HTTP 503)"
+        "waiting for index.example.com: the page of numpy and 1 more, 12.3 MB in all at 1.5 MB/s, 8 s (try 3: HTTP 503)"
     )
     assert "\x1b" not in wait_line([second], now, 0, 0.0)
     large = Wait("s3://b", "a.whl", 2_000_000)

@@ -73,7 +73,7 @@ def task_line(label: str, count: int, total: int | None, unit: str) -> str:
 def wait_line(waits: Sequence[Wait], now: float, moved: int, rate: float) -> str:
     """What is waited for, or "" for nothing: the oldest wait, with the number of others, bytes, rate and retries.
 
-    ``waiting for pypi.org: numpy and 3 more, 12.3 MB at 1.5 MB/s, 8 s (try 3: HTTP 503)``
+    ``waiting for index.example.com: numpy and 3 more, 12.3 MB at 1.5 MB/s, 8 s (try 3: HTTP 503)``
     """
     if not waits:
         return ""

@@ -19,7 +19,7 @@ from envc.model.kinds import DIRECT_SOURCES, DependencyKind
 from envc.model.manifest import KeyPath
 from envc.pipeline.lock import LockOutcome, LockRequest, lock
 from envc.pipeline.project import open_project, this_platform
-from envc.system.user_file import replace_user_file, written_path
+from envc.system.user_file import FileChanged, replace_user_file, written_path
 from envc_solvers.nearest import nearest_name
 
 if TYPE_CHECKING:
@@ -28,17 +28,8 @@ if TYPE_CHECKING:
     from envc_solvers.pypi.problem import Strategy
 
 
-class ManifestChanged(EnvcError):
+class ManifestChanged(FileChanged):
     """A manifest that changed while a command was working on it."""
-
-    hint = "run the same command again"
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"{self.path.name} was changed by another program in the meantime; it was not overwritten"
 
     def data(self) -> dict[str, object]:
         return {"manifest": str(self.path)}

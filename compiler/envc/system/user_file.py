@@ -30,6 +30,19 @@ class StrayLink(EnvcError):
         return {"path": str(self.path)}
 
 
+class FileChanged(EnvcError):
+    """A file of the user that changed while a command was working on it."""
+
+    hint = "run the same command again"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path.name} was changed by another program in the meantime; it was not overwritten"
+
+
 def written_path(path: Path) -> Path:
     """The file that is written for `path`: itself, or the file in its folder that a link leads to. Raises StrayLink."""
     if not path.is_symlink():

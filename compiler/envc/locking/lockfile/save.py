@@ -7,21 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envc.errors import EnvcError, Unwritable
+from envc.errors import Unwritable
 from envc.model.graph import LockGraph
+from envc.system.user_file import FileChanged, replace_user_file
 
 
-class LockChanged(EnvcError):
+class LockChanged(FileChanged):
     """A lock file that changed while a command was working on it."""
-
-    hint = "run the same command again"
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"{self.path.name} was changed by another program in the meantime; it was not overwritten"
 
     def data(self) -> dict[str, object]:
         return {"lock": str(self.path)}
@@ -47,8 +39,6 @@ def save_text(text: str, path: Path, *, before: bytes | None = None) -> bool:
         return False
     if current is not None and current != before:
         raise LockChanged(path)
-    from envc.system.user_file import replace_user_file
-
     try:
         replace_user_file(path, data)
     except OSError as error:
