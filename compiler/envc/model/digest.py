@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NewType
 
@@ -14,6 +15,7 @@ except ImportError:
 
 if TYPE_CHECKING:
     import hashlib
+    from collections.abc import Callable
 
 Sha256 = NewType("Sha256", str)  # 64 lower-case hex digits
 
@@ -37,6 +39,12 @@ def sha256(data: bytes | bytearray | memoryview) -> Sha256:
 
 def small_sha256(data: bytes | bytearray | memoryview) -> Sha256:
     """The digest, computed without OpenSSL where this Python can."""
+    return Sha256(_small()(data).hexdigest())
+
+
+@cache
+def _small() -> Callable[[bytes | bytearray | memoryview], hashlib._Hash]:
+    """Python's own implementation. Found once, because a failed import is not cached and takes 0.1 ms."""
     try:
         from _sha2 import sha256 as digest  # type: ignore[import-not-found,unused-ignore]  # Python 3.12
     except ImportError:
@@ -44,7 +52,7 @@ def small_sha256(data: bytes | bytearray | memoryview) -> Sha256:
             from _sha256 import sha256 as digest  # type: ignore[import-not-found,unused-ignore]  # Python 3.11
         except ImportError:  # such as Pythons that have only certified implementations
             from hashlib import sha256 as digest
-    return Sha256(digest(data).hexdigest())
+    return digest  # type: ignore[no-any-return,unused-ignore]
 
 
 def running_sha256(data: bytes | bytearray | memoryview = b"") -> hashlib._Hash:

@@ -53,15 +53,17 @@ def status(
 ) -> Status:
     """The status of every step-target. `reasons` say why the lock is stale."""
     closures = Closures(graph) if graph is not None else None
+    # Steps share environments. A lock has one for each list of packages, and it differs between targets and Pythons.
+    found: dict[tuple[object, ...], tuple[Sha256 | None, int]] = {}
     steps = []
     for step_target in step_targets:
         environment, packages = None, 0
         if closures is not None:
-            try:
-                found = closures.environment(step_target)
-                environment, packages = found.id, len(found.members)
-            except BrokenLock:
-                pass
+            locked = closures.locked(step_target.step)
+            key = (id(locked), step_target.key, step_target.interpreter, step_target.python_text)
+            if key not in found:
+                found[key] = _environment(closures, step_target)
+            environment, packages = found[key]
         steps.append(
             StepStatus(
                 step=step_target.step,
@@ -82,3 +84,12 @@ def status(
         yanked=yanked(graph) if graph is not None else (),
         passed_over=of_graph(graph) if graph is not None else (),
     )
+
+
+def _environment(closures: Closures, step_target: StepTarget) -> tuple[Sha256 | None, int]:
+    """The id of a step-target's environment, None if the lock has none, and the number of its packages."""
+    try:
+        environment = closures.environment(step_target)
+    except BrokenLock:
+        return None, 0
+    return environment.id, len(environment.members)
