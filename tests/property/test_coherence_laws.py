@@ -24,7 +24,7 @@ from tests.support.lock_judge import judged
 from tests.support.lock_worlds import World, world
 
 NAMES = ["pypi", "conda", "mixed"]
-FEW, MANY = 120, 6_000
+FEW, MANY = 120, 2_000
 
 
 def freshness(text: str, world: World) -> tuple[LockGraph, Freshness] | None:
