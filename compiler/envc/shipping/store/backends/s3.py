@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,34 +51,33 @@ def open_bucket(
     endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     place: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
     name = display_name(url)
+
+    def opened(retry_config: Any) -> S3Store:
+        options: Any = {"allow_http": (endpoint or "").startswith("http://")}
+        return S3Store.from_url(url, **place, client_options=options, retry_config=retry_config)
+
+    backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2}
     try:
-        bucket = S3Store.from_url(
-            url,
-            **place,
-            client_options={"allow_http": (endpoint or "").startswith("http://")},
-            retry_config={"max_retries": 0},  # envc retries, at a pace that the store can take
-        )
+        # envc itself retries reads, at a pace that the store can take. Only obstore can send a single part again.
+        reader = opened({"max_retries": 0})
+        writer = opened({"max_retries": 8, "backoff": backoff, "retry_timeout": timedelta(seconds=60)})
     except Exception as error:  # its text may contain the URL with its credentials
         raise StoreError(name, f"cannot be opened as a store ({type(error).__name__})") from None
-    return BucketBlobs(bucket, name, patience)
+    return BucketBlobs(reader, writer, name, patience)
 
 
 class BucketBlobs(ObjectStoreBlobs):
     """Blobs in a bucket, below the prefix in the URL."""
 
-    def __init__(
-        self,
-        bucket: S3Store,
-        name: str,
-        patience: Patience = Patience(),  # noqa: B008 - a frozen value
-    ) -> None:
+    def __init__(self, reader: S3Store, writer: S3Store, name: str, patience: Patience) -> None:
         super().__init__(name, patience.retries(name), at_once=_AT_ONCE)
-        self._bucket = bucket
+        self._reader = reader  # sends each request once
+        self._writer = writer  # repeats the requests that an upload or a listing consists of
 
     def size(self, key: str) -> int:
         import obstore
 
-        return self._request(key, lambda: int(obstore.head(self._bucket, key)["size"]))
+        return self._request(key, lambda: int(obstore.head(self._reader, key)["size"]))
 
     def write_new(self, key: str, data: bytes | WriteTo) -> bool:
         if not callable(data):
@@ -91,7 +91,7 @@ class BucketBlobs(ObjectStoreBlobs):
         import obstore
 
         with suppress(MissingBlob):
-            self._request(key, lambda: obstore.delete(self._bucket, key))
+            self._request(key, lambda: obstore.delete(self._writer, key))
 
     def scan(self, prefix: str) -> Iterator[Listed]:
         import obstore
@@ -99,7 +99,7 @@ class BucketBlobs(ObjectStoreBlobs):
         def request() -> list[Listed]:
             return [
                 Listed(meta["path"], meta["size"], meta["last_modified"].timestamp())
-                for chunk in obstore.list(self._bucket, prefix)
+                for chunk in obstore.list(self._writer, prefix)
                 for meta in chunk
             ]
 
@@ -109,9 +109,9 @@ class BucketBlobs(ObjectStoreBlobs):
         import obstore
 
         if not is_shown() or stop - start < _CHUNK:
-            return bytes(obstore.get_range(self._bucket, key, start=start, end=stop))
+            return bytes(obstore.get_range(self._reader, key, start=start, end=stop))
         parts = []
-        for part in obstore.get(self._bucket, key, options={"range": (start, stop)}).stream(_CHUNK):
+        for part in obstore.get(self._writer, key, options={"range": (start, stop)}).stream(_CHUNK):
             parts.append(bytes(part))
             moved(len(parts[-1]))
         return b"".join(parts)
@@ -135,7 +135,7 @@ class BucketBlobs(ObjectStoreBlobs):
 
         try:
             size = data.stat().st_size if isinstance(data, Path) else len(data)
-            self._request(key, lambda: obstore.put(self._bucket, key, data, **options), size)
+            self._request(key, lambda: obstore.put(self._writer, key, data, **options), size)
         except MissingBlob:
             raise NoSuchPlace(self._name) from None
 
