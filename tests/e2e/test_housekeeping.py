@@ -136,7 +136,7 @@ def test_a_folder_with_other_files_becomes_a_store_only_on_request(workplace: Wo
     for arguments in (bundling, ("run", "train"), (*bundling, "--step", "train", "--output", "train.tar.zst")):
         failed = workplace.fails(1, *arguments)
         assert f"error: {workplace.store}: is not empty, and is no store of envc; nothing was written" in failed.err
-        assert "run `envc bundle --init-store`" in failed.err
+        assert f"run `envc bundle --store {workplace.store} --init-store`" in failed.err
     assert workplace.fails(1, *bundling, "--json").json["error"]["code"] == "not-a-store"
     assert workplace.ok("gc", "--delete", "--json").json["garbage"] == 0
     assert files(workplace.store) == ["tmp/results.csv"]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,7 +41,8 @@ class NotAStore(StoreError):
     """A folder that is not empty, and that no version of envc made as a store."""
 
     def __init__(self, store: str) -> None:
-        hint = "name an empty or a new folder, or run `envc bundle --init-store` to keep a store among the other files"
+        command = f"envc bundle --store {shlex.quote(store)} --init-store"
+        hint = f"name an empty or a new folder, or run `{command}` to keep a store among the other files"
         super().__init__(store, "is not empty, and is no store of envc; nothing was written or removed", hint)
 
 
