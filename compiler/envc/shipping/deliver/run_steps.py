@@ -24,7 +24,7 @@ from envc.shipping.deliver.run import FORWARDED, Launch, mark_used, process_argu
 
 _GRACE = 5.0  # seconds between asking processes to end and ending them
 _LAST_LINES = 1.0  # seconds in which the last lines of an ended step are read, if others still hold its pipes
-_POLL = 0.2 if os.name == "nt" else None  # seconds; Windows interrupts no wait without a limit
+_POLL = 0.2  # seconds; a signal that arrives just before a wait without a limit does not end it
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +80,9 @@ def run_steps(
     """
     with ExitStack() as marks:
         mark_used((file for job in jobs if job.launch is not None for file in job.launch.uses), marks)
-        running = _Running(max(len(job.step) for job in jobs))
-        with _ended_by_signals():
+        signals = _Signals()
+        running = _Running(max(len(job.step) for job in jobs), signals)
+        with signals.raised():
             try:
                 return _schedule(jobs, running, environ, at_once, keep_going, report)
             finally:
@@ -131,8 +132,9 @@ def _schedule(
 class _Running:
     """The processes that run. Their lines are printed as they arrive."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, signals: _Signals) -> None:
         self._width = width
+        self._signals = signals
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._ended: queue.SimpleQueue[Finished | OSError] = queue.SimpleQueue()
         self._printing = threading.Lock()
@@ -144,20 +146,21 @@ class _Running:
     def start(self, step: str, launch: Launch, environ: Mapping[str, str]) -> None:
         """Raises CommandNotFound, and EnvcError if the program cannot be started."""
         arguments, variables = process_arguments(launch, environ)
-        try:
-            child = subprocess.Popen(
-                arguments,
-                cwd=launch.cwd,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=os.name == "posix",
-            )
-        except OSError as error:
-            raise EnvcError(f"{launch.command[0]} cannot be started: {error.strerror}") from None
-        self._children[step] = child
-        threading.Thread(target=self._follow, args=(step, child), daemon=True).start()
+        with self._signals.held():
+            try:
+                child = subprocess.Popen(
+                    arguments,
+                    cwd=launch.cwd,
+                    env=variables,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=os.name == "posix",
+                )
+            except OSError as error:
+                raise EnvcError(f"{launch.command[0]} cannot be started: {error.strerror}") from None
+            self._children[step] = child
+            threading.Thread(target=self._follow, args=(step, child), daemon=True).start()
 
     def wait(self) -> Finished:
         """The next step that ends. Raises OSError if standard output cannot be written."""
@@ -228,20 +231,47 @@ def _send(child: subprocess.Popen[bytes], number: int) -> None:
             child.terminate()
 
 
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let the signals that end a process raise Ended in the body. Ignored ones stay ignored, as nohup wants."""
+class _Signals:
+    """The signals that end a process, as exceptions in the main thread: KeyboardInterrupt, or Ended.
 
-    def end(number: int, _frame: object) -> None:
-        raise Ended(number)
+    While a process is being started, they are only recorded, and raised afterwards. Otherwise, a process could have
+    been started and not be known, and nothing would end it.
+    """
 
-    numbers = [signal.SIGTERM, *(number for number in FORWARDED if number.name == "SIGHUP")]
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        for number, handler in before.items():
-            if handler is not signal.SIG_IGN:
-                signal.signal(number, end)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def __init__(self) -> None:
+        self._is_held = False
+        self._pending: int | None = None
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """Raise them in the body. Ignored ones stay ignored, as nohup wants."""
+        numbers = [signal.SIGINT, signal.SIGTERM, *(number for number in FORWARDED if number.name == "SIGHUP")]
+        before = {number: signal.getsignal(number) for number in numbers}
+        try:
+            for number, handler in before.items():
+                if handler is not signal.SIG_IGN:
+                    signal.signal(number, self._handle)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Record them in the body, and raise the first one at its end."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            if self._pending is not None:
+                number, self._pending = self._pending, None
+                self._handle(number, None)
+
+    def _handle(self, number: int, _frame: object) -> None:
+        if self._is_held:
+            self._pending = self._pending or number
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            raise Ended(number)
