@@ -21,7 +21,9 @@ from tests.support.servers import Behaviour, IndexServer
 from tests.support.wheels import build_wheel
 
 WIDTH = 90  # projects that one project requires
-MOST = 24  # concurrent requests: `envc.fetch.pypi.indexes`
+# Concurrent requests: the workers of `envc.fetch.pypi.indexes`, and the search, which asks itself for what it needs
+# before a worker has begun with it.
+MOST = 24 + 1
 MANIFEST = f"""\
 {project_table("linux-64", "osx-arm64", "win-64", python=HOST_PYTHON)}
 [steps.one]
